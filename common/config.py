@@ -1,0 +1,155 @@
+"""Settings: read once from the environment, checked whole, passed on as one frozen object.
+
+Nothing else reads the environment. A wrong or missing setting raises `ConfigError`,
+whose text is one line that names it; the value itself is never in the text.
+"""
+
+import os
+import re
+from dataclasses import dataclass, field
+
+DEVELOPMENT_JWT_SECRET = "development-only-jwt-secret-0123456789abcdef"
+DEVELOPMENT_SERVICE_TOKEN = "development-only-service-token-0123456789"
+DEVELOPMENT_DB_PASSWORD = "b2b-development"
+PRIVATE_MYSQL_PORT = 33306  # where sql/mysql-server listens
+
+# HS256 needs a key at least as long as its hash (RFC 7518, section 3.2).
+MIN_SECRET_BYTES = 32
+
+ONE_YEAR = 31_536_000  # seconds; longer windows are typing errors
+
+
+class ConfigError(Exception):
+    """A setting is missing or wrong; the message is one line for the operator."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every program needs; secrets are left out of its repr."""
+
+    app_env: str
+    customers_port: int
+    orders_port: int
+    orchestrator_port: int
+    customers_api_base: str
+    orders_api_base: str
+    # (current,) or (current, previous): the first signs and is sent, all are accepted.
+    jwt_secrets: tuple[str, ...] = field(repr=False)
+    service_tokens: tuple[str, ...] = field(repr=False)
+    cancel_window_seconds: int
+    order_ttl_seconds: int
+
+
+@dataclass(frozen=True)
+class DatabaseSettings:
+    """How to reach MySQL; the Lambda orchestrator has no use for it."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    name: str
+
+
+def read_environment():
+    """Return the process environment over the values of `.env` in the working directory."""
+    # Imported here because the Lambda shares this module and does not ship python-dotenv.
+    from dotenv import dotenv_values
+
+    return {**dotenv_values(".env"), **os.environ}
+
+
+def load_settings(environ):
+    """Build `Settings` from a mapping; raise `ConfigError` on the first bad one."""
+    development = _app_env(environ) == "development"
+    settings = Settings(
+        app_env=_app_env(environ),
+        customers_port=_integer(environ, "CUSTOMERS_PORT", 3001, 1, 65535),
+        orders_port=_integer(environ, "ORDERS_PORT", 3002, 1, 65535),
+        # The offline Lambda API takes the port after it.
+        orchestrator_port=_integer(environ, "ORCHESTRATOR_PORT", 3003, 1, 65534),
+        customers_api_base=_base_url(environ, "CUSTOMERS_API_BASE", "http://127.0.0.1:3001"),
+        orders_api_base=_base_url(environ, "ORDERS_API_BASE", "http://127.0.0.1:3002"),
+        jwt_secrets=_secrets(environ, "JWT_SECRET", DEVELOPMENT_JWT_SECRET if development else None),
+        service_tokens=_secrets(environ, "SERVICE_TOKEN", DEVELOPMENT_SERVICE_TOKEN if development else None),
+        cancel_window_seconds=_integer(environ, "CANCEL_WINDOW_SECONDS", 600, 0, ONE_YEAR),
+        order_ttl_seconds=_integer(environ, "ORDER_TTL_SECONDS", 86400, 0, ONE_YEAR),
+    )
+    if set(settings.jwt_secrets) & set(settings.service_tokens):
+        raise ConfigError("JWT_SECRET and SERVICE_TOKEN must differ")
+    if not development:
+        _refuse("JWT_SECRET", DEVELOPMENT_JWT_SECRET in settings.jwt_secrets)
+        _refuse("SERVICE_TOKEN", DEVELOPMENT_SERVICE_TOKEN in settings.service_tokens)
+    return settings
+
+
+def load_database_settings(environ):
+    """Build `DatabaseSettings` from a mapping; raise `ConfigError` on the first bad one."""
+    development = _app_env(environ) == "development"
+    # The development defaults stand only for the private server: whoever names a host
+    # has to say who logs in there.
+    private = development and not environ.get("DB_HOST")
+    settings = DatabaseSettings(
+        host=_text(environ, "DB_HOST", "127.0.0.1" if private else None),
+        port=_integer(environ, "DB_PORT", PRIVATE_MYSQL_PORT if private else 3306, 1, 65535),
+        user=_text(environ, "DB_USER", "b2b" if private else None),
+        password=_text(environ, "DB_PASSWORD", DEVELOPMENT_DB_PASSWORD if private else None),
+        name=_name(environ, "DB_NAME", "b2b"),
+    )
+    if not development:
+        _refuse("DB_PASSWORD", settings.password == DEVELOPMENT_DB_PASSWORD)
+    return settings
+
+
+def _app_env(environ):
+    value = _text(environ, "APP_ENV", "development")
+    if value not in ("development", "production"):
+        raise ConfigError("APP_ENV must be development or production")
+    return value
+
+
+def _refuse(name, is_development_value):
+    if is_development_value:
+        raise ConfigError(f"{name} is the development value; set your own in production")
+
+
+def _text(environ, name, default):
+    """Return the setting or its default; empty counts as not set, None means required."""
+    value = environ.get(name) or default
+    if value is None:
+        raise ConfigError(f"{name} is not set")
+    return value
+
+
+def _integer(environ, name, default, low, high):
+    value = _text(environ, name, str(default))
+    if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
+        raise ConfigError(f"{name} must be a whole number from {low} to {high}")
+    return int(value)
+
+
+def _name(environ, name, default):
+    value = _text(environ, name, default)
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", value):
+        raise ConfigError(f"{name} must be 1 to 64 letters, digits or _")
+    return value
+
+
+def _base_url(environ, name, default):
+    value = _text(environ, name, default).rstrip("/")
+    if not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~/-]*)?", value):
+        raise ConfigError(f"{name} must be an http or https address")
+    return value
+
+
+def _secrets(environ, name, default):
+    """Return `current[,previous]` as a tuple, each at least MIN_SECRET_BYTES long."""
+    values = tuple(_text(environ, name, default).split(","))
+    if len(values) > 2:
+        raise ConfigError(f"{name} takes two values at most: current,previous")
+    for value in values:
+        if len(value.encode()) < MIN_SECRET_BYTES:
+            raise ConfigError(f"{name} must be at least {MIN_SECRET_BYTES} bytes long")
+        if not re.fullmatch(r"[\x21-\x7e]+", value):
+            raise ConfigError(f"{name} must be visible ASCII characters without spaces")
+    return values

@@ -1,0 +1,190 @@
+"""MySQL: one connection per thread, one transaction per call, retries where they are safe.
+
+Holds no SQL of the product. Knows nothing of HTTP but the problems it raises.
+"""
+
+import logging
+import random
+import threading
+import time
+
+import mysql.connector
+from mysql.connector import errors
+
+from common.problems import Busy, DatabaseUnavailable
+
+log = logging.getLogger(__name__)
+
+# InnoDB's own words for "run the whole transaction again".
+ER_LOCK_WAIT_TIMEOUT = 1205
+ER_LOCK_DEADLOCK = 1213
+# A unique index said no; stores turn it into the problem it means.
+ER_DUP_ENTRY = 1062
+
+# The connection, not the statement, is at fault: server gone or lost (2006, 2013, 2055),
+# unreachable (2002, 2003, 2005), shutting down (1053), idle too long (4031), killed (1317
+# with the connection, 3169), too many connections (1040), access lost (1045).
+_CONNECTION_ERRORS = frozenset({1040, 1045, 1053, 2002, 2003, 2005, 2006, 2013, 2026, 2055, 3169, 4031})
+
+# The statement ran out of `max_execution_time`, or the server takes no writes just now.
+_TEMPORARY_ERRORS = frozenset({1290, 1317, 1792, 1836, 3024})
+
+# A transaction of ours takes some ten milliseconds, so 2 s is a queue of two hundred.
+# Three tries of it stay below READ_TIMEOUT and below a caller's patience.
+LOCK_WAIT_SECONDS = 2
+MAX_EXECUTION_MS = 5_000  # plain SELECTs only, by MySQL's own rule
+CONNECT_TIMEOUT = 3  # seconds
+READ_TIMEOUT = 10  # seconds: longer than any statement may take by the two limits above
+
+MAX_ATTEMPTS = 4  # the first and three retries
+# Full jitter: a uniform wait up to base * 2^attempt keeps the losers of one deadlock
+# from meeting again (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
+BACKOFF_BASE_SECONDS = 0.01
+
+
+class Database:
+    """A lazily opened connection for each thread that asks; fork first, then ask."""
+
+    def __init__(self, settings, sleep=time.sleep, jitter=random.uniform):
+        self._options = {
+            "host": settings.host,
+            "port": settings.port,
+            "user": settings.user,
+            "password": settings.password,
+            "database": settings.name,
+            # Without it a C extension that fails to load means a silent driver four times slower.
+            "use_pure": False,
+            "autocommit": True,
+            "charset": "utf8mb4",
+            "collation": "utf8mb4_0900_ai_ci",
+            "connection_timeout": CONNECT_TIMEOUT,
+            "read_timeout": READ_TIMEOUT,
+            "write_timeout": READ_TIMEOUT,
+            # One statement a call: an injected second one is a syntax error.
+            "client_flags": [-mysql.connector.ClientFlag.MULTI_STATEMENTS],
+            "init_command": (
+                "SET time_zone = '+00:00',"
+                " SESSION transaction_isolation = 'READ-COMMITTED',"
+                " SESSION sql_mode = 'TRADITIONAL,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY',"
+                f" SESSION innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS},"
+                f" SESSION max_execution_time = {MAX_EXECUTION_MS}"
+            ),
+        }
+        self._local = threading.local()
+        self._sleep = sleep
+        self._jitter = jitter
+
+    def transact(self, fn, *args):
+        """Run `fn(tx, *args)` in one transaction and return what it returns.
+
+        `fn` runs again, at most three times, after a deadlock or a lock wait that was
+        too long; then `Busy` is raised. Anything that `fn` raises rolls back. A failed
+        COMMIT is never retried: its outcome is unknown, and `DatabaseUnavailable` says so.
+        """
+        for attempt in range(MAX_ATTEMPTS):
+            connection = self._begin()
+            try:
+                # Buffered: a result left unread would poison the connection.
+                with connection.cursor(dictionary=True, buffered=True) as tx:
+                    result = fn(tx, *args)
+            except errors.Error as ex:
+                self._roll_back(connection)
+                if ex.errno in (ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT):
+                    log.info("transaction retried: errno=%s attempt=%s", ex.errno, attempt + 1)
+                    self._sleep(self._jitter(0, BACKOFF_BASE_SECONDS * 2**attempt))
+                    continue
+                raise _translated(ex) from ex
+            except BaseException:
+                self._roll_back(connection)
+                raise
+            self._commit(connection)
+            return result
+        raise Busy()
+
+    def read(self, fn, *args):
+        """Run `fn(cursor, *args)`, plain reads only, each in a transaction of its own."""
+        for last_try in (False, True):
+            connection = self._connection()
+            try:
+                with connection.cursor(dictionary=True, buffered=True) as cursor:
+                    return fn(cursor, *args)
+            except errors.Error as ex:
+                self._drop()
+                # A read may be repeated: the kept connection may have died since its last use.
+                if ex.errno in _CONNECTION_ERRORS and not last_try:
+                    continue
+                raise _translated(ex) from ex
+            except SystemExit:
+                # gunicorn aborts a worker in the middle of anything, an answer half read too.
+                self._drop()
+                raise
+
+    def close(self):
+        """Close this thread's connection, if it has one."""
+        self._drop()
+
+    def _begin(self):
+        for last_try in (False, True):
+            connection = self._connection()
+            try:
+                connection.cmd_query("START TRANSACTION")
+                return connection
+            except errors.Error as ex:
+                self._drop()
+                # Nothing has happened yet, so a dead kept connection costs a new one, no more.
+                if ex.errno in _CONNECTION_ERRORS and not last_try:
+                    continue
+                raise _translated(ex) from ex
+
+    def _commit(self, connection):
+        try:
+            connection.cmd_query("COMMIT")
+        except BaseException as ex:
+            self._drop()
+            raise DatabaseUnavailable() from ex
+
+    def _roll_back(self, connection):
+        try:
+            connection.cmd_query("ROLLBACK")
+        except Exception:
+            # Closing the connection makes the server roll back.
+            self._drop()
+
+    def _connection(self):
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            try:
+                connection = mysql.connector.connect(**self._options)
+            except errors.Error as ex:
+                raise DatabaseUnavailable() from ex
+            self._local.connection = connection
+        return connection
+
+    def _drop(self):
+        connection, self._local.connection = getattr(self._local, "connection", None), None
+        if connection is not None:
+            try:
+                connection.close()
+            except Exception:
+                log.debug("closing a broken connection failed", exc_info=True)
+
+
+def _translated(ex):
+    """Return the problem that a driver error means, or the error itself: a defect, a 500."""
+    if ex.errno in _CONNECTION_ERRORS or ex.errno in _TEMPORARY_ERRORS:
+        return DatabaseUnavailable()
+    return ex
+
+
+def placeholders(values):
+    """Return `%s, %s, …`, one for each value: the driver expands no list for IN (…)."""
+    return ", ".join(["%s"] * len(values))
+
+
+def duplicate_index(ex):
+    """Return the name of the unique index that an ER_DUP_ENTRY error names, else None."""
+    if ex.errno != ER_DUP_ENTRY:
+        return None
+    # "Duplicate entry '…' for key 'customers.uq_customers_email'": the name ends the message,
+    # so nothing that a client sent can stand in its place.
+    return ex.msg.rsplit("'", 2)[-2].rsplit(".", 1)[-1]
