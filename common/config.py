@@ -6,6 +6,8 @@ whose text is one line that names it; the value itself is never in the text.
 
 import os
 import re
+import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 DEVELOPMENT_JWT_SECRET = "development-only-jwt-secret-0123456789abcdef"
@@ -57,6 +59,16 @@ def read_environment():
     from dotenv import dotenv_values
 
     return {**dotenv_values(".env"), **os.environ}
+
+
+@contextmanager
+def exit_on_error():
+    """Turn a `ConfigError` into a line on stderr and exit status 78 (EX_CONFIG of sysexits.h)."""
+    try:
+        yield
+    except ConfigError as ex:
+        print(f"configuration: {ex}", file=sys.stderr, flush=True)
+        raise SystemExit(78) from None
 
 
 def load_settings(environ):

@@ -45,9 +45,10 @@ class Problem(Exception):
             self.headers["Retry-After"] = str(self.retry_after)
         self.members = {name: value for name, value in members.items() if value is not None}
 
-    def __init_subclass__(cls):
+    def __init_subclass__(cls, registered=True):
         cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
-        REGISTRY[cls.code] = cls
+        if registered:
+            REGISTRY[cls.code] = cls
 
     def to_document(self, request_id):
         """Return the document as a dict, in the order in which people read it."""

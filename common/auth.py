@@ -1,0 +1,114 @@
+"""Who is calling: operators by signed token, our own programs by shared secret.
+
+Knows no HTTP framework and no database, so that the Lambda can use it as it is.
+"""
+
+import hashlib
+import hmac
+import uuid
+from dataclasses import dataclass, replace
+
+import jwt
+
+from common import times
+from common.problems import AuthenticationRequired, InvalidToken
+
+ISSUER = "b2b-customers"
+AUDIENCE = "b2b-back-office"
+ALGORITHMS = ["HS256"]  # ours, never the token's choice (RFC 8725, section 3.1)
+TOKEN_SECONDS = 2 * 60 * 60
+LEEWAY_SECONDS = 10  # clocks of two machines differ by this much at most
+
+_READ = ("customers:read", "products:read", "orders:read")
+_WRITE = ("customers:write", "products:write", "orders:write")
+# admin is the operator's set, kept apart for operator management.
+ROLES = {"viewer": _READ, "operator": _READ + _WRITE, "admin": _READ + _WRITE}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who a request comes from: `scheme` names the contract's security scheme."""
+
+    scheme: str  # operatorToken or serviceToken
+    name: str | None  # the operator; None when a program of ours acts for nobody
+    scopes: frozenset = frozenset()
+
+    @property
+    def actor(self):
+        """The name that the audit trail shows."""
+        return self.name or "service"
+
+    @property
+    def key_scope(self):
+        """The name under which this caller's idempotency keys are its own."""
+        return f"{self.scheme}:{self.name or ''}"
+
+    def acting_for(self, username):
+        """Return the caller that acts for `username`; only a program of ours can."""
+        return replace(self, name=username) if self.scheme == "serviceToken" else self
+
+
+class Authenticator:
+    """Checks bearer tokens against the configured secrets, current and previous."""
+
+    def __init__(self, settings):
+        self._keys = {_key_id(secret): secret for secret in settings.jwt_secrets}
+        self._signing_secret = settings.jwt_secrets[0]
+        self._service_tokens = [token.encode() for token in settings.service_tokens]
+
+    def issue_token(self, username, role, now):
+        """Return a signed token of TOKEN_SECONDS for an operator."""
+        issued_at = times.to_epoch(now)
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": username,
+            "iat": issued_at,
+            "exp": issued_at + TOKEN_SECONDS,
+            "jti": uuid.uuid4().hex,
+            "scope": " ".join(ROLES[role]),
+        }
+        headers = {"kid": _key_id(self._signing_secret)}
+        return jwt.encode(claims, self._signing_secret, ALGORITHMS[0], headers)
+
+    def identify(self, authorization):
+        """Return the `Caller` of an Authorization header (None when it is absent).
+
+        Raises `AuthenticationRequired` without a bearer token, `InvalidToken` with a
+        bad one. Which of the two kinds a route takes is the contract's matter.
+        """
+        scheme, _, token = (authorization or "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            raise AuthenticationRequired()
+        if self._is_service_token(token.encode("utf-8", "surrogateescape")):
+            return Caller("serviceToken", None)
+        return self._operator(token)
+
+    def _is_service_token(self, token):
+        # All are compared, each in constant time, so that timing tells nothing of either.
+        return any([hmac.compare_digest(token, known) for known in self._service_tokens])
+
+    def _operator(self, token):
+        try:
+            # The header picks one of our keys by name. Nothing else in it is read:
+            # no jku, no x5u, no embedded key (RFC 8725, section 3.10).
+            secret = self._keys[jwt.get_unverified_header(token).get("kid")]
+            claims = jwt.decode(
+                token,
+                secret,
+                algorithms=ALGORITHMS,
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                leeway=LEEWAY_SECONDS,
+                options={"require": ["iss", "aud", "sub", "iat", "exp", "jti", "scope"]},
+            )
+            return Caller("operatorToken", claims["sub"], frozenset(claims["scope"].split()))
+        except (jwt.PyJWTError, KeyError, AttributeError, ValueError, RecursionError) as ex:
+            # RecursionError: a header of nothing but brackets; the rest: fields of odd types.
+            raise InvalidToken() from ex
+
+
+def _key_id(secret):
+    # A name for the key, not a secret: 64 bits of a hash say nothing of 32 random bytes.
+    return hashlib.sha256(b"kid:" + secret.encode()).hexdigest()[:16]

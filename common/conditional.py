@@ -1,0 +1,29 @@
+"""Conditional requests: entity tags and the two preconditions that use them (RFC 9110, 13)."""
+
+import re
+
+from common.problems import PreconditionFailed
+
+_ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e]*")')
+
+
+def entity_tag(version):
+    """Return the strong entity tag of a row's version."""
+    return f'"{version}"'
+
+
+def is_unmodified(if_none_match, tag):
+    """Return whether an If-None-Match header (None when absent) names `tag`: answer 304."""
+    if if_none_match is None:
+        return False
+    # Weak comparison (RFC 9110, 13.1.2): W/"1" and "1" are the same here.
+    return if_none_match.strip() == "*" or tag in (opaque for _, opaque in _ENTITY_TAG.findall(if_none_match))
+
+
+def require_match(if_match, tag):
+    """Raise `PreconditionFailed` if an If-Match header is given and does not name `tag`."""
+    if if_match is None or if_match.strip() == "*":
+        return
+    # Strong comparison (RFC 9110, 13.1.1): a weak tag matches nothing.
+    if tag not in (opaque for weak, opaque in _ENTITY_TAG.findall(if_match) if not weak):
+        raise PreconditionFailed()

@@ -1,0 +1,333 @@
+"""The OpenAPI document as code: what it says of security, parameters and bodies is enforced.
+
+Knows no HTTP framework: it takes header values, query strings and bytes, and gives back
+typed values or raises a `Problem`. `python -m common.contract FILE` prints the bundled
+document as JSON.
+"""
+
+import json
+import pathlib
+import re
+import sys
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
+
+from common import strict_json, times
+from common.problems import (
+    CallerNotAllowed,
+    InsufficientScope,
+    InvalidRequest,
+    UnsupportedMediaType,
+)
+
+MAX_BODY_BYTES = 65_536  # an order of 100 lines takes about 5,000
+MAX_ERRORS = 20  # in one answer; more would only make the answer long
+_MAX_QUERY_FIELDS = 20  # no list has half as many
+_METHODS = ("get", "put", "post", "patch", "delete")
+
+IDEMPOTENCY_HEADERS = ("X-Idempotency-Key", "Idempotency-Key")
+
+
+# --- loading ---------------------------------------------------------------------------
+
+
+def load(path):
+    """Read a YAML document and bundle what it refers to in other files into it."""
+    import yaml  # the Lambda reads the bundled JSON and does not ship PyYAML
+
+    path = pathlib.Path(path)
+    document = yaml.load(path.read_text(), yaml.CSafeLoader)
+    for name in sorted(_foreign_files(document)):
+        foreign = yaml.load((path.parent / name).read_text(), yaml.CSafeLoader)
+        for kind, components in foreign["components"].items():
+            ours = document.setdefault("components", {}).setdefault(kind, {})
+            if clash := ours.keys() & components.keys():
+                raise ValueError(f"{path.name} and {name} both define {sorted(clash)}")
+            ours.update(components)
+    return _localised(document)
+
+
+def _foreign_files(node):
+    """Return the names of the files that `$ref`s below `node` point to."""
+    if isinstance(node, list):
+        return set().union(*map(_foreign_files, node))
+    if isinstance(node, dict):
+        here = {node["$ref"].partition("#")[0]} if isinstance(node.get("$ref"), str) else set()
+        return (here - {""}).union(*map(_foreign_files, node.values()))
+    return set()
+
+
+def _localised(node):
+    if isinstance(node, list):
+        return [_localised(item) for item in node]
+    if isinstance(node, dict):
+        return {
+            key: "#" + value.partition("#")[2] if key == "$ref" and isinstance(value, str) else _localised(value)
+            for key, value in node.items()
+        }
+    return node
+
+
+def inline(document, node):
+    """Return `node` with each `$ref` replaced by what it names; our documents have no cycles."""
+    if isinstance(node, list):
+        return [inline(document, item) for item in node]
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            target = document
+            for name in node["$ref"].removeprefix("#/").split("/"):
+                target = target[name]
+            return inline(document, target)
+        return {key: inline(document, value) for key, value in node.items()}
+    return node
+
+
+# --- schemas ---------------------------------------------------------------------------
+
+
+def _pattern(validator, pattern, instance, schema):
+    # In Python `$` also matches before a last newline; the contract means the end.
+    if isinstance(instance, str) and not re.search(re.sub(r"\$\Z", r"\\Z", pattern), instance):
+        yield ValidationError("pattern")
+
+
+def _is_integer(checker, instance):
+    # jsonschema also takes 1.0; money and quantities have no fraction part, not even .0.
+    return isinstance(instance, int) and not isinstance(instance, bool)
+
+
+_FORMATS = FormatChecker(formats=())
+_FORMATS.checks("date-time", raises=ValueError)(lambda value: times.from_json(value) is not None)
+
+_Validator = validators.extend(
+    Draft202012Validator,
+    {"pattern": _pattern},
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+)
+
+_DETAILS = {
+    "required": lambda _: "is required",
+    "type": lambda value: "must be " + (value if isinstance(value, str) else " or ".join(value)),
+    "enum": lambda value: "must be one of " + ", ".join(map(str, value)),
+    "minLength": lambda value: f"must have at least {value} characters",
+    "maxLength": lambda value: f"must have at most {value} characters",
+    "minimum": lambda value: f"must be at least {value}",
+    "maximum": lambda value: f"must be at most {value}",
+    "minItems": lambda value: f"must have at least {value} entries",
+    "maxItems": lambda value: f"must have at most {value} entries",
+    "minProperties": lambda value: f"must have at least {value} fields",
+    "maxProperties": lambda value: f"must have at most {value} fields",
+    "additionalProperties": lambda _: "has a field that the contract does not know",
+    "pattern": lambda _: "does not have the required form",
+    "format": lambda value: f"must be a {value}",
+    "not": lambda _: "has fields that exclude each other",
+}
+
+
+def compile_schema(schema):
+    """Return a validator; raise on a broken schema or a format that nothing would check."""
+    _Validator.check_schema(schema)
+    unknown = _formats(schema) - _FORMATS.checkers.keys()
+    if unknown:
+        raise ValueError(f"no check for the formats {sorted(unknown)}")
+    return _Validator(schema, format_checker=_FORMATS)
+
+
+def _formats(node):
+    if isinstance(node, list):
+        return set().union(*map(_formats, node))
+    if isinstance(node, dict):
+        here = {node["format"]} if isinstance(node.get("format"), str) else set()
+        return here.union(*(_formats(value) for key, value in node.items() if key not in ("example", "examples")))
+    return set()
+
+
+def _violations(validator, value, place):
+    """Return the errors of `value` as problem members; none of them quotes what was sent."""
+    found = {}
+    for error in validator.iter_errors(value):
+        pointer = place + "".join(f"/{part}" for part in error.absolute_path)
+        names = [""]
+        if error.validator == "required":
+            # jsonschema names the missing field in its message only; the set of them is ours.
+            names = [f"/{name}" for name in error.validator_value if name not in error.instance]
+        for name in names:
+            found[pointer + name, error.validator] = _error(
+                pointer + name, error.validator, _DETAILS[error.validator](error.validator_value)
+            )
+        if len(found) >= MAX_ERRORS:
+            break
+    return sorted(found.values(), key=lambda error: error["pointer"])[:MAX_ERRORS]
+
+
+def _error(pointer, keyword, detail):
+    code = re.sub(r"(?=[A-Z])", "_", keyword).lower()
+    return {"pointer": pointer, "code": code, "detail": detail}
+
+
+# --- operations ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A query parameter or header of one operation."""
+
+    name: str
+    place: str  # query or header
+    required: bool
+    schema: dict
+    validator: object
+
+    @property
+    def pointer(self):
+        """Where an error of this parameter is: `query:limit`."""
+        return f"{self.place}:{self.name}"
+
+    def parse(self, text):
+        """Return (value, errors) for the text that was sent."""
+        value = text
+        # Plain digits only: Python's int() takes "+1", "1_000" and Arabic digits too.
+        if self.schema.get("type") == "integer" and re.fullmatch(r"-?[0-9]{1,19}", text):
+            value = int(text)
+        return value, _violations(self.validator, value, self.pointer)
+
+
+class Operation:
+    """One method of one path: checks a request's parts against what the document says."""
+
+    def __init__(self, document, method, path, definition):
+        self.method = method.upper()
+        self.path = path
+        self.id = definition["operationId"]
+        self.security = definition["security"]
+        # "required" or "optional" where the operation takes an idempotency key.
+        self.idempotency = definition.get("x-idempotency")
+        parameters = inline(document, definition.get("parameters", []))
+        self.query = _parameters(parameters, "query")
+        self.headers = _parameters(parameters, "header")
+        body = inline(document, definition.get("requestBody"))
+        self.takes_body = body is not None
+        self.body_required = bool(body and body.get("required"))
+        self._body = body and compile_schema(body["content"]["application/json"]["schema"])
+
+    @property
+    def is_open(self):
+        """Whether anybody may call it."""
+        return not self.security
+
+    def authorize(self, caller):
+        """Raise `CallerNotAllowed` or `InsufficientScope` unless `caller` may do this."""
+        scopes = [scopes for requirement in self.security for scheme, scopes in requirement.items()
+                  if scheme == caller.scheme]
+        if not scopes:
+            raise CallerNotAllowed()
+        missing = [scope for scope in scopes[0] if scope not in caller.scopes]
+        if missing:
+            raise InsufficientScope(missing[0])
+
+    def read_query(self, query_string):
+        """Return {name: typed value or None} for every query parameter of the operation.
+
+        An empty value counts as absent. Unknown, repeated and malformed ones are
+        `InvalidRequest`.
+        """
+        try:
+            pairs = parse_qsl(query_string, keep_blank_values=True, errors="strict", max_num_fields=_MAX_QUERY_FIELDS)
+        except ValueError as ex:
+            raise InvalidRequest(errors=[_error("query", "malformed", "is not a list of UTF-8 fields")]) from ex
+        values = {name: parameter.schema.get("default") for name, parameter in self.query.items()}
+        seen = set()
+        errors = []
+        for name, text in pairs:
+            parameter = self.query.get(name)
+            if parameter is None:
+                errors.append(_error("query", "unknown", "has a parameter that the contract does not know"))
+            elif name in seen:
+                errors.append(_error(parameter.pointer, "repeated", "is given more than once"))
+            elif text:
+                values[name], wrong = parameter.parse(text)
+                errors += wrong
+            seen.add(name)
+        if errors:
+            raise InvalidRequest(errors=errors[:MAX_ERRORS])
+        return values
+
+    def read_headers(self, get):
+        """Return {name: text or None} for every header parameter; `get` returns None if absent."""
+        values = {}
+        errors = []
+        for name, parameter in self.headers.items():
+            values[name] = get(name)
+            if values[name] is not None:
+                errors += parameter.parse(values[name])[1]
+        if errors:
+            raise InvalidRequest(errors=errors[:MAX_ERRORS])
+        return values
+
+    def idempotency_key(self, headers):
+        """Return the key under either of its names, or None; `headers` from `read_headers`."""
+        if not self.idempotency:
+            return None
+        keys = {headers[name] for name in IDEMPOTENCY_HEADERS if headers[name] is not None}
+        pointer = "header:" + IDEMPOTENCY_HEADERS[0]
+        if len(keys) > 1:
+            raise InvalidRequest(errors=[_error(pointer, "repeated", "differs from " + IDEMPOTENCY_HEADERS[1])])
+        if not keys and self.idempotency == "required":
+            raise InvalidRequest(errors=[_error(pointer, "required", "is required")])
+        return keys.pop() if keys else None
+
+    def read_body(self, content_type, data):
+        """Parse and check the body's bytes; an absent optional body is `{}`."""
+        if not data and not self.body_required:
+            return {}
+        if not _is_json(content_type):
+            raise UnsupportedMediaType()
+        return self.check_body(strict_json.loads(data))
+
+    def check_body(self, value):
+        """Return `value` if it satisfies the body's schema, else raise `InvalidRequest`."""
+        errors = _violations(self._body, value, "#")
+        if errors:
+            raise InvalidRequest(errors=errors)
+        return value
+
+
+class Contract:
+    """Every operation of one document, compiled once."""
+
+    def __init__(self, document):
+        self.document = document
+        self.operations = {
+            (method.upper(), path): Operation(document, method, path, item[method])
+            for path, item in document["paths"].items()
+            for method in _METHODS
+            if method in item
+        }
+
+
+def _parameters(parameters, place):
+    return {
+        parameter["name"]: Parameter(
+            name=parameter["name"],
+            place=place,
+            required=parameter.get("required", False),
+            schema=parameter["schema"],
+            validator=compile_schema(parameter["schema"]),
+        )
+        for parameter in parameters
+        if parameter["in"] == place
+    }
+
+
+def _is_json(content_type):
+    media_type, *parameters = (content_type or "").lower().split(";")
+    # RFC 8259 defines no parameter; clients send this one, and it changes nothing.
+    return media_type.strip() == "application/json" and all(
+        parameter.strip() in ("", "charset=utf-8", 'charset="utf-8"') for parameter in parameters
+    )
+
+
+if __name__ == "__main__":
+    json.dump(load(sys.argv[1]), sys.stdout, ensure_ascii=False, indent=1)

@@ -1,0 +1,173 @@
+"""What both Falcon services share: the contract enforced before a responder, problems after.
+
+A responder finds in `req.context`: `caller`, `query`, `headers`, `body` (all checked),
+`key` (an `idempotency.Key` or None) and `request_id`.
+"""
+
+import logging
+import re
+import uuid
+
+import falcon
+from falcon.routing import BaseConverter
+
+from common import idempotency, problems, strict_json
+from common.contract import MAX_BODY_BYTES
+
+log = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HTTP_METHODS = ("GET", "PUT", "POST", "PATCH", "DELETE")
+
+
+class IdConverter(BaseConverter):
+    """`{order_id:id}`: 1 to 2^63 - 1 in plain digits; Falcon's `:int` also takes +1, 1_000, ١."""
+
+    def convert(self, value):
+        """Return the id, or None, which Falcon answers with 404."""
+        if not re.fullmatch(r"[1-9][0-9]{0,18}", value) or int(value) >= 2**63:
+            return None
+        return int(value)
+
+
+def build_app(contract, authenticator, routes):
+    """Return a Falcon app that serves `routes`, a list of (template, resource).
+
+    Raises ValueError unless routes and contract name the same operations.
+    """
+    app = falcon.App(middleware=[ContractMiddleware(contract, authenticator)])
+    app.router_options.converters["id"] = IdConverter
+    app.add_error_handler(Exception, _answer_failure)
+    app.add_error_handler(falcon.HTTPError, _answer_http_error)
+    app.add_error_handler(problems.Problem, _answer_problem)
+    for template, resource in routes:
+        app.add_route(template, resource)
+    served = {
+        (method, _contract_path(template))
+        for template, resource in routes
+        for method in _HTTP_METHODS
+        if hasattr(resource, f"on_{method.lower()}")
+    }
+    if served != contract.operations.keys():
+        raise ValueError(f"routes and contract differ: {sorted(served ^ contract.operations.keys())}")
+    return app
+
+
+def _contract_path(template):
+    return template.replace(":id}", "}")
+
+
+class ContractMiddleware:
+    """Security, then parameters and headers, then the body: each as the contract says."""
+
+    def __init__(self, contract, authenticator):
+        self._operations = contract.operations
+        self._authenticator = authenticator
+
+    def process_request(self, req, resp):
+        """Name the request, first of all, so that every answer can carry the name."""
+        given = req.get_header("X-Request-ID") or ""
+        req.context.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        resp.set_header("X-Request-ID", req.context.request_id)
+
+    def process_resource(self, req, resp, resource, params):
+        """Check everything that the contract can say, before the responder runs."""
+        operation = self._operations.get((req.method, _contract_path(req.uri_template)))
+        if operation is None:
+            return  # Falcon's responder for 405 or OPTIONS comes next
+        context = req.context
+        context.caller = None
+        if not operation.is_open:
+            context.caller = self._authenticator.identify(req.get_header("Authorization"))
+            operation.authorize(context.caller)
+        context.query = operation.read_query(req.query_string)
+        context.headers = operation.read_headers(req.get_header)
+        if context.caller and context.headers.get("X-On-Behalf-Of"):
+            context.caller = context.caller.acting_for(context.headers["X-On-Behalf-Of"])
+        key = operation.idempotency_key(context.headers)
+        context.body = operation.read_body(req.content_type, _read_bytes(req)) if operation.takes_body else {}
+        context.key = key and idempotency.Key(
+            caller=context.caller.key_scope,
+            operation=operation.id,
+            key=key,
+            fingerprint=idempotency.fingerprint(req.method, req.path, context.body),
+        )
+
+
+def _read_bytes(req):
+    # gunicorn hands a chunked body over without a length, and Falcon reads it as empty.
+    if req.get_header("Transfer-Encoding") is not None:
+        raise problems.LengthRequired()
+    length = req.content_length or 0
+    if length > MAX_BODY_BYTES:
+        raise problems.PayloadTooLarge()
+    return req.bounded_stream.read(length)
+
+
+# --- answers ---------------------------------------------------------------------------
+
+
+def send_json(resp, document, etag=None):
+    """Answer 200 with a document, rendered here and not after the middleware."""
+    resp.data = strict_json.dumps(document)
+    resp.content_type = falcon.MEDIA_JSON
+    if etag is not None:
+        resp.set_header("ETag", etag)
+
+
+def send_answer(resp, answer, location=None):
+    """Send a workflow's `Answer`; `location` is a path with a place for the new id."""
+    resp.status = answer.status
+    resp.data = answer.body
+    resp.content_type = falcon.MEDIA_JSON
+    if location is not None:
+        resp.set_header("Location", location.format(answer.target_id))
+    if answer.replayed:
+        resp.set_header("Idempotent-Replayed", "true")
+
+
+def send_not_modified(resp, etag):
+    """Answer 304 with the entity tag that still holds."""
+    resp.status = falcon.HTTP_304
+    resp.set_header("ETag", etag)
+
+
+class Health:
+    """`GET /health`: the process answers; nothing behind it is asked."""
+
+    def __init__(self, service):
+        self._service = service
+
+    def on_get(self, req, resp):
+        """Say who answers."""
+        send_json(resp, {"ok": True, "status": "ok", "service": self._service})
+
+
+# --- failures --------------------------------------------------------------------------
+
+
+def _answer_problem(req, resp, ex, params):
+    resp.status = ex.status
+    resp.content_type = problems.MEDIA_TYPE
+    resp.data = ex.to_json(req.context.request_id)
+    resp.set_headers(ex.headers)
+
+
+# What Falcon itself raises before or instead of a responder, in our words.
+_FALCON_ERRORS = {
+    400: problems.InvalidRequest,
+    404: problems.NotFound,
+    405: problems.MethodNotAllowed,
+    413: problems.PayloadTooLarge,
+    415: problems.UnsupportedMediaType,
+}
+
+
+def _answer_http_error(req, resp, ex, params):
+    headers = {name: value for name, value in (ex.headers or {}).items() if name == "Allow"}
+    _answer_problem(req, resp, _FALCON_ERRORS.get(ex.status_code, problems.InternalError)(headers=headers), params)
+
+
+def _answer_failure(req, resp, ex, params):
+    log.error("request %s failed", req.context.request_id, exc_info=ex)
+    _answer_problem(req, resp, problems.InternalError(), params)

@@ -1,0 +1,40 @@
+"""The Customers API: every route on one screen. gunicorn loads `customers.app:get_app()`."""
+
+import pathlib
+
+from common import config, times
+from common.auth import Authenticator
+from common.contract import Contract, load
+from common.database import Database
+from common.pagination import Cursors
+from common.web import Health, build_app
+from customers.customer_resources import CustomerCollection, CustomerItem, InternalCustomer
+from customers.token_resource import Token
+
+CONTRACT_PATH = pathlib.Path(__file__).parent.parent / "openapi" / "customers.yaml"
+
+
+def create_app(settings, database, clock=times.utc_now):
+    """Build the app from its collaborators; opens nothing."""
+    authenticator = Authenticator(settings)
+    cursors = Cursors(settings)
+    return build_app(
+        Contract(load(CONTRACT_PATH)),
+        authenticator,
+        [
+            ("/health", Health("customers")),
+            ("/auth/token", Token(database, authenticator, clock)),
+            ("/customers", CustomerCollection(database, cursors, clock)),
+            ("/customers/{customer_id:id}", CustomerItem(database, clock)),
+            ("/internal/customers/{customer_id:id}", InternalCustomer(database)),
+        ],
+    )
+
+
+def get_app():
+    """Build the app that the environment asks for; a bad setting ends the process here."""
+    environ = config.read_environment()
+    with config.exit_on_error():
+        settings = config.load_settings(environ)
+        database = Database(config.load_database_settings(environ))
+    return create_app(settings, database)

@@ -1,0 +1,20 @@
+"""Customers as JSON: each field by name, so that a new column never leaks."""
+
+from common import times
+
+
+def customer_to_json(row):
+    """Return what operators see."""
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "email": row["email"],
+        "phone": row["phone"],
+        "created_at": times.to_json(row["created_at"]),
+        "updated_at": times.to_json(row["updated_at"]),
+    }
+
+
+def internal_customer_to_json(row):
+    """Return what our other programs see, and keep as the order's snapshot."""
+    return {"id": row["id"], "name": row["name"], "email": row["email"], "phone": row["phone"]}

@@ -1,0 +1,85 @@
+"""SQL of the table customers. Everything here sees living customers only."""
+
+from common.search import search_condition
+
+
+def insert_customer(tx, row):
+    """Insert a customer and return its id; a taken email is ER_DUP_ENTRY of uq_customers_email."""
+    tx.execute(
+        """
+        INSERT INTO customers (name, email, phone, created_at, updated_at)
+        VALUES (%s, %s, %s, %s, %s)
+        """,
+        (row["name"], row["email"], row["phone"], row["created_at"], row["updated_at"]),
+    )
+    return tx.lastrowid
+
+
+def select_customer(tx, customer_id):
+    """Return the row or None."""
+    tx.execute(
+        """
+        SELECT id, name, email, phone, version, created_at, updated_at
+          FROM customers
+         WHERE id = %s AND deleted_at IS NULL
+        """,
+        (customer_id,),
+    )
+    return tx.fetchone()
+
+
+def lock_customer(tx, customer_id):
+    """Return the row or None; holds it exclusively until the commit."""
+    tx.execute(
+        """
+        SELECT id, name, email, phone, version, created_at, updated_at
+          FROM customers
+         WHERE id = %s AND deleted_at IS NULL
+           FOR UPDATE
+        """,
+        (customer_id,),
+    )
+    return tx.fetchone()
+
+
+def select_customers(tx, search, after, count):
+    """Return up to `count` rows in id order past the position `after`, (id,) or None.
+
+    A search reads the full-text index, a list the primary key.
+    """
+    condition, values = search_condition(("name", "email", "phone"), search)
+    tx.execute(
+        f"""
+        SELECT id, name, email, phone, version, created_at, updated_at
+          FROM customers
+         WHERE id > %s AND deleted_at IS NULL AND {condition}
+         ORDER BY id
+         LIMIT %s
+        """,
+        (after[0] if after else 0, *values, count),
+    )
+    return tx.fetchall()
+
+
+def update_customer(tx, row):
+    """Write every field of a locked row; a taken email is ER_DUP_ENTRY of uq_customers_email."""
+    tx.execute(
+        """
+        UPDATE customers
+           SET name = %s, email = %s, phone = %s, version = %s, updated_at = %s
+         WHERE id = %s
+        """,
+        (row["name"], row["email"], row["phone"], row["version"], row["updated_at"], row["id"]),
+    )
+
+
+def update_customer_deleted(tx, customer_id, now):
+    """Mark a locked row as deleted."""
+    tx.execute(
+        """
+        UPDATE customers
+           SET deleted_at = %s, updated_at = %s, version = version + 1
+         WHERE id = %s
+        """,
+        (now, now, customer_id),
+    )

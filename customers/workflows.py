@@ -1,0 +1,73 @@
+"""The rules of customers: each function is the body of one transaction."""
+
+from contextlib import contextmanager
+
+from mysql.connector import errors
+
+from common import conditional, strict_json
+from common.database import duplicate_index
+from common.idempotency import Answer
+from common.problems import CustomerNotFound, EmailTaken
+from customers import store
+from customers.representations import customer_to_json
+
+
+def create_customer(tx, customer, now):
+    """Add a customer; raises `EmailTaken`."""
+    # Locks: none but the new row.
+    row = {
+        "name": customer["name"],
+        "email": customer["email"],
+        "phone": customer.get("phone"),
+        "created_at": now,
+        "updated_at": now,
+    }
+    with _email_taken():
+        row["id"] = store.insert_customer(tx, row)
+    return Answer(201, strict_json.dumps(customer_to_json(row)), "customer", row["id"])
+
+
+def get_customer(tx, customer_id):
+    """Return a living customer's row; raises `CustomerNotFound`."""
+    row = store.select_customer(tx, customer_id)
+    if row is None:
+        raise CustomerNotFound()
+    return row
+
+
+def update_customer(tx, customer_id, changes, if_match, now):
+    """Replace the fields given and return the new row.
+
+    Raises `CustomerNotFound`, `PreconditionFailed`, `EmailTaken`.
+    """
+    # Locks: customer.
+    row = _lock_living(tx, customer_id, if_match)
+    row.update(changes, updated_at=now, version=row["version"] + 1)
+    with _email_taken():
+        store.update_customer(tx, row)
+    return row
+
+
+def delete_customer(tx, customer_id, if_match, now):
+    """Hide a customer and free its email; raises `CustomerNotFound`, `PreconditionFailed`."""
+    # Locks: customer.
+    _lock_living(tx, customer_id, if_match)
+    store.update_customer_deleted(tx, customer_id, now)
+
+
+def _lock_living(tx, customer_id, if_match):
+    row = store.lock_customer(tx, customer_id)
+    if row is None:
+        raise CustomerNotFound()
+    conditional.require_match(if_match, conditional.entity_tag(row["version"]))
+    return row
+
+
+@contextmanager
+def _email_taken():
+    try:
+        yield
+    except errors.IntegrityError as ex:
+        if duplicate_index(ex) == "uq_customers_email":
+            raise EmailTaken() from ex
+        raise

@@ -1,0 +1,91 @@
+"""One HTTP call to one of our services, and what its answer means for the saga.
+
+    Done      the service did it, and says so in the shape we know
+    Refused   the service will not do it, however often it is asked
+    Unknown   anything else: it may have been done or not
+"""
+
+from dataclasses import dataclass
+
+import requests
+
+CONNECT_TIMEOUT = 1.0  # seconds
+# Longer than Orders takes at its worst: two customer checks of 1.5 s and the work itself.
+CALL_TIMEOUT = 4.0
+
+# 4xx that say nothing of the caller's request: our own credentials were refused …
+_CREDENTIALS = frozenset({401, 403})
+# … or it may well pass the next time (RFC 9110, RFC 8470, RFC 6585).
+_PASSING = frozenset({408, 425, 429})
+_IN_FLIGHT = "idempotency_key_in_flight"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A success: the parsed body, and whether it was a replay."""
+
+    body: dict
+    replayed: bool
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A definitive 4xx: its status and problem document."""
+
+    status: int
+    problem: dict
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """No answer, a passing failure, or an answer that makes no sense (`is_broken`)."""
+
+    is_broken: bool = False
+
+
+class ServiceClient:
+    """Calls one service by service token, over a kept-alive connection."""
+
+    def __init__(self, base, service_token):
+        self._base = base
+        self._authorization = f"Bearer {service_token}"
+        self._session = requests.Session()
+        # Else ~/.netrc replaces the Authorization header, and a proxy setting diverts the call.
+        self._session.trust_env = False
+
+    def call(self, method, path, is_expected, headers, body=None, timeout=CALL_TIMEOUT):
+        """Make one call; `is_expected` tells whether a success's body has the known shape.
+
+        `timeout` in seconds bounds the wait for the answer; CALL_TIMEOUT is its ceiling.
+        """
+        try:
+            response = self._session.request(
+                method,
+                self._base + path,
+                json=body,
+                headers={"Authorization": self._authorization, "Accept": "application/json", **headers},
+                timeout=(min(CONNECT_TIMEOUT, timeout), min(CALL_TIMEOUT, timeout)),
+                # A redirect would turn a POST into a GET, and carry the token elsewhere.
+                allow_redirects=False,
+            )
+        except requests.RequestException:
+            return Unknown()
+        return _outcome(response, is_expected)
+
+
+def _outcome(response, is_expected):
+    if response.status_code >= 500:
+        return Unknown()
+    try:
+        body = response.json()
+    except ValueError:
+        return Unknown(is_broken=True)
+    if response.status_code in (200, 201) and is_expected(body):
+        return Done(body, response.headers.get("Idempotent-Replayed") == "true")
+    if 400 <= response.status_code < 500 and isinstance(body, dict) and isinstance(body.get("code"), str):
+        if response.status_code in _CREDENTIALS:
+            return Unknown(is_broken=True)
+        if response.status_code in _PASSING or body["code"] == _IN_FLIGHT:
+            return Unknown()
+        return Refused(response.status_code, body)
+    return Unknown(is_broken=True)

@@ -1,0 +1,55 @@
+"""API Gateway proxy events, payload formats 1.0 and 2.0, as one plain request and back."""
+
+import base64
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+
+@dataclass(frozen=True)
+class Request:
+    """An HTTP request; header names are in lower case, as only format 2.0 sends them."""
+
+    method: str
+    path: str
+    query_string: str
+    headers: dict
+    body: bytes
+
+    def header(self, name):
+        """Return the header's value or None."""
+        return self.headers.get(name.lower())
+
+
+def read_event(event):
+    """Return the `Request` in a proxy event of either format."""
+    body = event.get("body") or ""
+    return Request(
+        *(_read_v2(event) if event.get("version") == "2.0" else _read_v1(event)),
+        headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+        body=base64.b64decode(body) if event.get("isBase64Encoded") else body.encode("utf-8", "surrogatepass"),
+    )
+
+
+def _read_v2(event):
+    http = event["requestContext"]["http"]
+    path = event.get("rawPath") or http["path"]
+    # With a stage other than $default, the path of format 2.0 starts with the stage's name.
+    stage = event["requestContext"].get("stage", "$default")
+    if stage != "$default":
+        path = path.removeprefix(f"/{stage}") or "/"
+    return http["method"], path, event.get("rawQueryString") or ""
+
+
+def _read_v1(event):
+    fields = event.get("multiValueQueryStringParameters") or {}
+    return event["httpMethod"], event["path"], urlencode(fields, doseq=True)
+
+
+def make_response(status, content_type, body, headers):
+    """Return the proxy response, valid for both formats; `body` is UTF-8 bytes."""
+    return {
+        "statusCode": status,
+        "headers": {"Content-Type": content_type, **headers},
+        "body": body.decode(),
+        "isBase64Encoded": False,
+    }

@@ -1,0 +1,137 @@
+"""The Lambda's entry point: `handle(event, context)` always returns an HTTP response.
+
+A handler that raises gives the caller an answer that is no problem document, and under
+serverless offline none at all.
+"""
+
+import functools
+import json
+import os
+import pathlib
+import re
+import time
+import traceback
+import uuid
+
+from common import config, times
+from common.auth import Authenticator
+from common.contract import MAX_BODY_BYTES, Contract
+from common.problems import MEDIA_TYPE, InternalError, MethodNotAllowed, NotFound, PayloadTooLarge, Problem
+from lambda_orchestrator.clients import ServiceClient
+from lambda_orchestrator.events import make_response, read_event
+from lambda_orchestrator.saga import Saga, make_body
+
+# Made from openapi/orchestrator.yaml by `make`, so that the Lambda needs no YAML parser.
+CONTRACT_PATH = pathlib.Path(__file__).with_name("contract.json")
+
+# Kept back from the time that Lambda leaves us, to render and return the answer.
+MARGIN_SECONDS = 0.5
+# Where no context says how long there is: within API Gateway's 29 s.
+DEFAULT_SECONDS = 25.0
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_JSON = "application/json"
+
+
+def handle(event, context):
+    """Answer one API Gateway proxy event, of payload format 1.0 or 2.0."""
+    started = time.monotonic()
+    line = {"request_id": uuid.uuid4().hex, "correlation_id": None}
+    try:
+        response = _program().answer(event, _seconds_left(context), line)
+    except BaseException as ex:  # also SystemExit: nothing may pass through
+        response = _failure(InternalError(), line)
+        _log(line, event="failed", trace="".join(traceback.format_exception(ex)))
+    _log(line, event="answered", status=response["statusCode"], duration_ms=round(1000 * (time.monotonic() - started)))
+    return response
+
+
+class Program:
+    """What is built once and kept from one event to the next."""
+
+    def __init__(self, settings, document):
+        self._contract = Contract(document)
+        self._authenticator = Authenticator(settings)
+        token = settings.service_tokens[0]
+        self._saga = Saga(
+            ServiceClient(settings.customers_api_base, token), ServiceClient(settings.orders_api_base, token)
+        )
+
+    def answer(self, event, seconds_left, line):
+        """Return the proxy response; `line` collects what the log shows."""
+        try:
+            request = read_event(event)
+            given = request.header("X-Request-ID") or ""
+            if _REQUEST_ID.fullmatch(given):
+                line["request_id"] = given
+            line["correlation_id"] = line["request_id"]
+            line["path"] = "*"
+            operation = self._find_operation(request)
+            line["path"] = operation.path
+            if operation.id == "health":
+                body = {"ok": True, "status": "ok", "service": "orchestrator"}
+                return make_response(200, _JSON, json.dumps(body).encode(), {"X-Request-ID": line["request_id"]})
+            return self._create_and_confirm(operation, request, seconds_left, line)
+        except Problem as problem:
+            line["code"] = problem.code
+            return _failure(problem, line)
+
+    def _find_operation(self, request):
+        operations = self._contract.operations
+        if (request.method, request.path) in operations:
+            return operations[request.method, request.path]
+        allowed = [method for method, path in operations if path == request.path]
+        if allowed:
+            raise MethodNotAllowed(headers={"Allow": ", ".join(allowed)})
+        raise NotFound()
+
+    def _create_and_confirm(self, operation, request, seconds_left, line):
+        caller = self._authenticator.identify(request.header("Authorization"))
+        operation.authorize(caller)
+        operation.read_query(request.query_string)
+        if len(request.body) > MAX_BODY_BYTES:
+            raise PayloadTooLarge()
+        body = operation.read_body(request.header("Content-Type"), request.body)
+        line["actor"] = caller.name
+        line["correlation_id"] = body.get("correlation_id") or _correlation_id(caller, body["idempotency_key"])
+        headers = {
+            "X-On-Behalf-Of": caller.name,
+            "X-Request-ID": line["request_id"],
+            "X-Correlation-ID": line["correlation_id"],
+        }
+        deadline = time.monotonic() + seconds_left
+        customer, order, replayed = self._saga.run(body, headers, deadline, functools.partial(_log, line))
+        answer_headers = {"X-Request-ID": line["request_id"]}
+        if replayed:
+            answer_headers["Idempotent-Replayed"] = "true"
+        return make_response(201, _JSON, make_body(line["correlation_id"], customer, order), answer_headers)
+
+
+@functools.cache
+def _program():
+    return Program(config.load_settings(os.environ), json.loads(CONTRACT_PATH.read_text()))
+
+
+def _correlation_id(caller, key):
+    # Made from the key, so that a repeat gets the same body, this field included.
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{caller.key_scope}\n{key}"))
+
+
+def _seconds_left(context):
+    try:
+        return context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
+    except AttributeError:
+        return DEFAULT_SECONDS
+
+
+def _failure(problem, line):
+    problem.members.update(success=False, correlationId=line["correlation_id"] or line["request_id"])
+    # A refusal stays one; a failure may have happened after the order was made.
+    problem.members.setdefault("retryable", problem.status >= 500)
+    headers = {"X-Request-ID": line["request_id"], **problem.headers}
+    return make_response(problem.status, MEDIA_TYPE, problem.to_json(line["request_id"]), headers)
+
+
+def _log(line, **fields):
+    # Whole lines on stdout: Lambda keeps them, and serverless offline loses most of stderr.
+    print(json.dumps({"time": times.to_json(times.utc_now()), "service": "orchestrator", **line, **fields}), flush=True)

@@ -1,0 +1,118 @@
+"""Create and confirm an order in one call: three steps, each safe to repeat.
+
+No state is kept here. Every call to Orders carries the caller's idempotency key, so a
+repeat after a crash at any point finds what is already done and goes on from there.
+"""
+
+import random
+import time
+
+from common import strict_json
+from common.problems import CustomerNotFound, Problem, UpstreamBroken, UpstreamTimeout
+from lambda_orchestrator.clients import Done, Refused
+
+VALIDATE_CUSTOMER = "validate_customer"
+CREATE_ORDER = "create_order"
+CONFIRM_ORDER = "confirm_order"
+
+BACKOFF_BASE_SECONDS = 0.05
+BACKOFF_MAX_SECONDS = 1.0
+# Less than this is no time for a call that has a transaction behind it.
+MIN_CALL_SECONDS = 0.1
+
+_CUSTOMER_FIELDS = {"id", "name", "email", "phone"}
+_ORDER_FIELDS = {"id", "customer", "status", "total_cents", "items"}
+
+
+class StepRefused(Problem, registered=False):
+    """A step's definitive refusal, passed on with its own status and code."""
+
+    def __init__(self, refused, **members):
+        """Take over what the service's problem document says."""
+        document = refused.problem
+        self.status = refused.status
+        self.code = document["code"]
+        self.title = document.get("title")
+        super().__init__(
+            document.get("detail"),
+            errors=document.get("errors"),
+            items=document.get("items"),
+            retryable=False,
+            **members,
+        )
+
+
+class Saga:
+    """Runs the steps against the two services, within a deadline."""
+
+    def __init__(self, customers, orders, monotonic=time.monotonic, sleep=time.sleep, jitter=random.uniform):
+        self._customers = customers
+        self._orders = orders
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._jitter = jitter
+
+    def run(self, request, headers, deadline, log):
+        """Return (customer, order, replayed) once the order is confirmed.
+
+        `headers` go with every call: who is acted for, request id, correlation id.
+        `deadline` is in the clock's seconds. Raises `StepRefused` after a definitive
+        refusal, `UpstreamTimeout` or `UpstreamBroken` when the time is up.
+        """
+        # A refusal here ends nothing yet: an earlier call with this key may have made the
+        # order before the customer was deleted. Orders knows, and refuses for the same reason.
+        self._customers.call(
+            "GET",
+            f"/internal/customers/{request['customer_id']}",
+            _is_customer,
+            headers,
+            timeout=max(MIN_CALL_SECONDS, deadline - self._monotonic()),
+        )
+        keyed = {**headers, "X-Idempotency-Key": request["idempotency_key"]}
+        body = {name: request[name] for name in ("customer_id", "items", "customer_reference") if name in request}
+        created = self._repeat(CREATE_ORDER, "/orders", keyed, body, deadline, log)
+        if isinstance(created, Refused):
+            is_customer = created.problem["code"] == CustomerNotFound.code
+            raise StepRefused(created, step=VALIDATE_CUSTOMER if is_customer else CREATE_ORDER)
+
+        path = f"/orders/{created.body['id']}"
+        confirmed = self._repeat(CONFIRM_ORDER, f"{path}/confirm", keyed, {}, deadline, log)
+        if isinstance(confirmed, Refused):
+            # A fixed text: a repeat has to send the same body with the same key.
+            reason = {"reason": "confirm was refused"}
+            canceled = self._repeat(CONFIRM_ORDER, f"{path}/cancel", keyed, reason, deadline, log)
+            compensation = "order_canceled" if isinstance(canceled, Done) else "not_possible"
+            raise StepRefused(confirmed, step=CONFIRM_ORDER, compensation=compensation)
+
+        order = confirmed.body
+        return order["customer"], {name: order[name] for name in order if name != "customer"}, confirmed.replayed
+
+    def _repeat(self, step, path, headers, body, deadline, log):
+        """Make the same call to Orders until its outcome is known; return `Done` or `Refused`."""
+        attempt = 0
+        is_broken = False
+        while (left := deadline - self._monotonic()) >= MIN_CALL_SECONDS:
+            outcome = self._orders.call("POST", path, _is_order, headers, body, timeout=left)
+            if isinstance(outcome, (Done, Refused)):
+                return outcome
+            is_broken = outcome.is_broken
+            attempt += 1
+            log(event="outcome_unknown", step=step, attempt=attempt, broken=is_broken)
+            pause = min(BACKOFF_MAX_SECONDS, BACKOFF_BASE_SECONDS * 2**attempt)
+            self._sleep(min(self._jitter(pause / 2, pause), max(0, deadline - self._monotonic())))
+        raise (UpstreamBroken if is_broken else UpstreamTimeout)(step=step, retryable=True)
+
+
+def make_body(correlation_id, customer, order):
+    """Return the body of a success, rendered: equal orders give equal bytes."""
+    return strict_json.dumps(
+        {"success": True, "correlationId": correlation_id, "data": {"customer": customer, "order": order}}
+    )
+
+
+def _is_customer(body):
+    return isinstance(body, dict) and _CUSTOMER_FIELDS <= body.keys()
+
+
+def _is_order(body):
+    return isinstance(body, dict) and _ORDER_FIELDS <= body.keys() and _is_customer(body["customer"])

@@ -1,0 +1,50 @@
+"""The Orders API: every route on one screen. gunicorn loads `orders.app:get_app()`."""
+
+import pathlib
+
+from common import config, times
+from common.auth import Authenticator
+from common.contract import Contract, load
+from common.database import Database
+from common.pagination import Cursors
+from common.web import Health, build_app
+from orders.customers_client import CustomersClient
+from orders.order_resources import (
+    OrderCancellation,
+    OrderCollection,
+    OrderConfirmation,
+    OrderEventCollection,
+    OrderItem,
+)
+from orders.product_resources import ProductCollection, ProductItem
+
+CONTRACT_PATH = pathlib.Path(__file__).parent.parent / "openapi" / "orders.yaml"
+
+
+def create_app(settings, database, customers, clock=times.utc_now):
+    """Build the app from its collaborators; opens nothing."""
+    cursors = Cursors(settings)
+    return build_app(
+        Contract(load(CONTRACT_PATH)),
+        Authenticator(settings),
+        [
+            ("/health", Health("orders")),
+            ("/products", ProductCollection(database, cursors, clock)),
+            ("/products/{product_id:id}", ProductItem(database, clock)),
+            ("/orders", OrderCollection(database, customers, cursors, settings, clock)),
+            ("/orders/{order_id:id}", OrderItem(database, settings, clock)),
+            ("/orders/{order_id:id}/confirm", OrderConfirmation(database, settings, clock)),
+            ("/orders/{order_id:id}/cancel", OrderCancellation(database, settings, clock)),
+            ("/orders/{order_id:id}/events", OrderEventCollection(database, cursors)),
+        ],
+    )
+
+
+def get_app():
+    """Build the app that the environment asks for; a bad setting ends the process here."""
+    environ = config.read_environment()
+    with config.exit_on_error():
+        settings = config.load_settings(environ)
+        database = Database(config.load_database_settings(environ))
+    customers = CustomersClient(settings.customers_api_base, settings.service_tokens[0])
+    return create_app(settings, database, customers)

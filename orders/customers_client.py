@@ -1,0 +1,70 @@
+"""Asks the Customers API for one customer, over a connection kept by each thread."""
+
+import threading
+import time
+
+import requests
+
+from common.problems import CustomerNotFound, CustomersUnavailable
+
+CONNECT_TIMEOUT = 1.0  # seconds
+# A read of one row takes milliseconds. Twice this, and the caller's own time is spent.
+READ_TIMEOUT = 1.5
+ATTEMPTS = 2  # a read may be repeated; the second also replaces a kept connection that died
+PAUSE_SECONDS = 0.05
+
+_FIELDS = {"id": int, "name": str, "email": str, "phone": (str, type(None))}
+
+
+class CustomersClient:
+    """`GET /internal/customers/{id}`, by service token."""
+
+    def __init__(self, base, service_token, sleep=time.sleep):
+        self._base = base
+        self._headers = {"Authorization": f"Bearer {service_token}", "Accept": "application/json"}
+        self._sleep = sleep
+        self._local = threading.local()
+
+    def fetch(self, customer_id, request_id):
+        """Return {id, name, email, phone}.
+
+        Raises `CustomerNotFound`, and `CustomersUnavailable` after ATTEMPTS that timed
+        out, broke, or gave anything but 200 or that 404.
+        """
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self._sleep(PAUSE_SECONDS)
+            try:
+                response = self._session().get(
+                    f"{self._base}/internal/customers/{customer_id}",
+                    headers={**self._headers, "X-Request-ID": request_id},
+                    timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                    # A redirect would carry the token to wherever it points.
+                    allow_redirects=False,
+                )
+                body = response.json()
+            except (requests.RequestException, ValueError):
+                continue
+            if response.status_code == 200 and _is_customer(body, customer_id):
+                return body
+            # A 404 counts only with its code: a wrong address answers 404 too.
+            if response.status_code == 404 and isinstance(body, dict) and body.get("code") == CustomerNotFound.code:
+                raise CustomerNotFound()
+        raise CustomersUnavailable()
+
+    def _session(self):
+        session = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            # Else ~/.netrc replaces the Authorization header, and a proxy setting diverts the call.
+            session.trust_env = False
+        return session
+
+
+def _is_customer(body, customer_id):
+    return (
+        isinstance(body, dict)
+        and body.keys() == _FIELDS.keys()
+        and all(isinstance(body[name], kind) for name, kind in _FIELDS.items())
+        and body["id"] == customer_id
+    )

@@ -1,0 +1,163 @@
+"""SQL of the tables orders, order_items and order_events."""
+
+from mysql.connector import errors
+
+from common.database import duplicate_index
+from common.problems import DuplicateReference
+
+_ORDER_COLUMNS = """
+    id, customer_id, customer_name, customer_email, customer_phone, customer_reference,
+    status, total_cents, version, created_at, confirmed_at, canceled_at, expires_at
+"""
+
+# filter -> its condition; a list's WHERE clause is made of these and nothing else.
+_ORDER_FILTERS = {
+    "status": "status = %s",
+    "customer_id": "customer_id = %s",
+    "from": "created_at >= %s",
+    "to": "created_at < %s",
+}
+
+
+def insert_order(tx, row):
+    """Insert an order and return its id; raises `DuplicateReference`."""
+    try:
+        tx.execute(
+            """
+            INSERT INTO orders
+                   (customer_id, customer_name, customer_email, customer_phone, customer_reference,
+                    status, total_cents, version, created_at, expires_at)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            """,
+            (
+                row["customer_id"],
+                row["customer_name"],
+                row["customer_email"],
+                row["customer_phone"],
+                row["customer_reference"],
+                row["status"],
+                row["total_cents"],
+                row["version"],
+                row["created_at"],
+                row["expires_at"],
+            ),
+        )
+    except errors.IntegrityError as ex:
+        if duplicate_index(ex) == "uq_orders_reference":
+            raise DuplicateReference() from ex
+        raise
+    return tx.lastrowid
+
+
+def select_order(tx, order_id):
+    """Return the row or None."""
+    tx.execute(f"SELECT {_ORDER_COLUMNS} FROM orders WHERE id = %s", (order_id,))
+    return tx.fetchone()
+
+
+def lock_order(tx, order_id):
+    """Return the row or None; holds it exclusively until the commit."""
+    tx.execute(f"SELECT {_ORDER_COLUMNS} FROM orders WHERE id = %s FOR UPDATE", (order_id,))
+    return tx.fetchone()
+
+
+def select_orders(tx, filters, before, count):
+    """Return up to `count` rows, newest first, past the position `before`.
+
+    `filters` maps names of _ORDER_FILTERS to values. `before` is (created_at, id) or None.
+    One of the ix_orders_…_created indexes serves each combination, in the order wanted.
+    """
+    conditions = [_ORDER_FILTERS[name] for name in filters]
+    values = list(filters.values())
+    if before is not None:
+        # Not (created_at, id) < (…): MySQL makes no index range of a row comparison.
+        conditions.append("created_at <= %s AND (created_at < %s OR id < %s)")
+        values += [before[0], before[0], before[1]]
+    tx.execute(
+        f"""
+        SELECT {_ORDER_COLUMNS}
+          FROM orders
+         WHERE {" AND ".join(conditions) or "TRUE"}
+         ORDER BY created_at DESC, id DESC
+         LIMIT %s
+        """,
+        (*values, count),
+    )
+    return tx.fetchall()
+
+
+def update_order_status(tx, row):
+    """Write what a transition changes in a locked row."""
+    tx.execute(
+        """
+        UPDATE orders
+           SET status = %s, confirmed_at = %s, canceled_at = %s, version = %s
+         WHERE id = %s
+        """,
+        (row["status"], row["confirmed_at"], row["canceled_at"], row["version"], row["id"]),
+    )
+
+
+def insert_order_items(tx, order_id, items):
+    """Insert all lines of an order in one statement."""
+    tx.execute(
+        f"""
+        INSERT INTO order_items
+               (order_id, product_id, line_no, sku, name, qty, unit_price_cents, subtotal_cents)
+        VALUES {", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s)"] * len(items))}
+        """,
+        [
+            value
+            for line_no, item in enumerate(items, start=1)
+            for value in (
+                order_id,
+                item["product_id"],
+                line_no,
+                item["sku"],
+                item["name"],
+                item["qty"],
+                item["unit_price_cents"],
+                item["subtotal_cents"],
+            )
+        ],
+    )
+
+
+def select_order_items(tx, order_id):
+    """Return an order's lines in the order in which they were sent."""
+    tx.execute(
+        """
+        SELECT product_id, sku, name, qty, unit_price_cents, subtotal_cents
+          FROM order_items
+         WHERE order_id = %s
+         ORDER BY line_no
+        """,
+        (order_id,),
+    )
+    return tx.fetchall()
+
+
+def insert_order_event(tx, order_id, event_type, origin, reason=None):
+    """Add a row to the audit trail, with the cursor of the change that it tells of."""
+    tx.execute(
+        """
+        INSERT INTO order_events (order_id, type, actor, reason, request_id, created_at)
+        VALUES (%s, %s, %s, %s, %s, %s)
+        """,
+        (order_id, event_type, origin.actor, reason, origin.request_id, origin.now),
+    )
+
+
+def select_order_events(tx, order_id, after, count):
+    """Return up to `count` events, oldest first, past the position `after`, (id,) or None."""
+    tx.execute(
+        """
+        SELECT id, type, actor, reason, request_id, created_at
+          FROM order_events
+         WHERE order_id = %s AND id > %s
+         ORDER BY id
+         LIMIT %s
+        """,
+        (order_id, after[0] if after else 0, count),
+    )
+    return tx.fetchall()

@@ -1,0 +1,183 @@
+"""The rules of orders: each function but `place_order` is the body of one transaction.
+
+Locks are taken in one order everywhere: idempotency key, order, products by id.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from common import idempotency, strict_json
+from common.idempotency import Answer, run_once
+from common.problems import (
+    InsufficientStock,
+    OrderNotFound,
+    Problem,
+    ProductInactive,
+    ProductNotFound,
+)
+from orders import lifecycle, order_store, product_store
+from orders.product_workflows import short_line
+from orders.representations import order_to_json
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who asks for a change, when, and under which request id: what the audit trail keeps."""
+
+    actor: str
+    request_id: str
+    now: datetime
+
+
+def place_order(database, customers, key, origin, request, settings):
+    """Check the customer, then create the order; returns an `Answer`.
+
+    The customer is asked for before the transaction opens. A replay asks nobody: it
+    needs the database only.
+    """
+    replay = database.read(idempotency.find_replay, key, origin.now) if key else None
+    if replay is not None:
+        return replay
+    try:
+        customer = customers.fetch(request["customer_id"], origin.request_id)
+    except Problem as problem:
+        # Raised in the transaction: a first request with this key that is being committed
+        # right now goes before, and is replayed.
+        customer = problem
+    return database.transact(run_once, key, origin.now, create_order, customer, request, origin, settings)
+
+
+def create_order(tx, customer, request, origin, settings):
+    """Create an order and take its stock; `customer` is a snapshot or the `Problem` of it.
+
+    Raises `ProductNotFound`, `ProductInactive`, `InsufficientStock`, `DuplicateReference`.
+    """
+    # Locks: (idempotency key,) products by id.
+    if isinstance(customer, Problem):
+        raise customer
+    quantities = merge_lines(request["items"])
+    products = {row["id"]: row for row in product_store.lock_products(tx, list(quantities))}
+    _require_available(products, quantities, request["items"])
+    items = [_line(products[product_id], qty) for product_id, qty in quantities.items()]
+    ttl = settings.order_ttl_seconds
+    row = {
+        "customer_id": customer["id"],
+        "customer_name": customer["name"],
+        "customer_email": customer["email"],
+        "customer_phone": customer["phone"],
+        "customer_reference": request.get("customer_reference"),
+        "status": "CREATED",
+        "total_cents": sum(item["subtotal_cents"] for item in items),
+        "version": 1,
+        "created_at": origin.now,
+        "confirmed_at": None,
+        "canceled_at": None,
+        "expires_at": origin.now + timedelta(seconds=ttl) if ttl else None,
+    }
+    row["id"] = order_store.insert_order(tx, row)
+    order_store.insert_order_items(tx, row["id"], items)
+    product_store.update_stock_taken(tx, row["id"], origin.now)
+    order_store.insert_order_event(tx, row["id"], "created", origin)
+    return _answer(201, row, items, origin, settings)
+
+
+def confirm_order(tx, order_id, origin, settings):
+    """Confirm an order; one that is confirmed already stays as it is.
+
+    Raises `OrderNotFound`, `OrderStateConflict`.
+    """
+    # Locks: (idempotency key,) order.
+    row = _lock_order(tx, order_id)
+    if not lifecycle.is_done(row, "confirm"):
+        status = lifecycle.require(row, "confirm", origin.now, settings.cancel_window_seconds)
+        row.update(status=status, confirmed_at=origin.now, version=row["version"] + 1)
+        order_store.update_order_status(tx, row)
+        order_store.insert_order_event(tx, order_id, "confirmed", origin)
+    return _answer(200, row, order_store.select_order_items(tx, order_id), origin, settings)
+
+
+def cancel_order(tx, order_id, reason, origin, settings):
+    """Cancel an order and restore its stock; one that is canceled already stays as it is.
+
+    Raises `OrderNotFound`, `CancelWindowClosed`.
+    """
+    # Locks: (idempotency key,) order, products by id.
+    row = _lock_order(tx, order_id)
+    items = order_store.select_order_items(tx, order_id)
+    if not lifecycle.is_done(row, "cancel"):
+        status = lifecycle.require(row, "cancel", origin.now, settings.cancel_window_seconds)
+        product_store.lock_products(tx, [item["product_id"] for item in items])
+        row.update(status=status, canceled_at=origin.now, version=row["version"] + 1)
+        order_store.update_order_status(tx, row)
+        product_store.update_stock_restored(tx, order_id, origin.now)
+        order_store.insert_order_event(tx, order_id, "canceled", origin, reason)
+    return _answer(200, row, items, origin, settings)
+
+
+def get_order(tx, order_id):
+    """Return (order row, item rows); raises `OrderNotFound`."""
+    row = order_store.select_order(tx, order_id)
+    if row is None:
+        raise OrderNotFound()
+    return row, order_store.select_order_items(tx, order_id)
+
+
+def get_order_events(tx, order_id, after, count):
+    """Return event rows; raises `OrderNotFound`."""
+    if order_store.select_order(tx, order_id) is None:
+        raise OrderNotFound()
+    return order_store.select_order_events(tx, order_id, after, count)
+
+
+def merge_lines(lines):
+    """Return {product_id: qty}, in the order in which each product is first named."""
+    quantities = {}
+    for line in lines:
+        quantities[line["product_id"]] = quantities.get(line["product_id"], 0) + line["qty"]
+    return quantities
+
+
+def _require_available(products, quantities, lines):
+    _refuse_lines(ProductNotFound, lines, lambda product_id: product_id not in products)
+    _refuse_lines(ProductInactive, lines, lambda product_id: not products[product_id]["active"])
+    short = [
+        short_line(products[product_id], qty)
+        for product_id, qty in quantities.items()
+        if products[product_id]["stock"] < qty
+    ]
+    if short:
+        raise InsufficientStock(items=short)
+
+
+def _refuse_lines(problem, lines, is_refused):
+    """Raise `problem` with a pointer to each line whose product is refused, if there is one."""
+    errors = [
+        {"pointer": f"#/items/{index}/product_id", "code": problem.code, "detail": problem.detail}
+        for index, line in enumerate(lines)
+        if is_refused(line["product_id"])
+    ]
+    if errors:
+        raise problem(errors=errors)
+
+
+def _line(product, qty):
+    return {
+        "product_id": product["id"],
+        "sku": product["sku"],
+        "name": product["name"],
+        "qty": qty,
+        "unit_price_cents": product["price_cents"],
+        "subtotal_cents": qty * product["price_cents"],
+    }
+
+
+def _lock_order(tx, order_id):
+    row = order_store.lock_order(tx, order_id)
+    if row is None:
+        raise OrderNotFound()
+    return row
+
+
+def _answer(status, row, items, origin, settings):
+    document = order_to_json(row, items, origin.now, settings.cancel_window_seconds)
+    return Answer(status, strict_json.dumps(document), "order", row["id"])

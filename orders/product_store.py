@@ -1,0 +1,117 @@
+"""SQL of the table products."""
+
+from common.database import placeholders
+from common.search import search_condition
+
+
+def insert_product(tx, row):
+    """Insert a product and return its id; a taken SKU is ER_DUP_ENTRY of uq_products_sku."""
+    tx.execute(
+        """
+        INSERT INTO products (sku, name, price_cents, stock, active, created_at, updated_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s)
+        """,
+        (
+            row["sku"],
+            row["name"],
+            row["price_cents"],
+            row["stock"],
+            row["active"],
+            row["created_at"],
+            row["updated_at"],
+        ),
+    )
+    return tx.lastrowid
+
+
+def select_product(tx, product_id):
+    """Return the row or None."""
+    tx.execute(
+        """
+        SELECT id, sku, name, price_cents, stock, active, version, created_at, updated_at
+          FROM products
+         WHERE id = %s
+        """,
+        (product_id,),
+    )
+    return tx.fetchone()
+
+
+def select_products(tx, search, after, count):
+    """Return up to `count` rows in id order past the position `after`, (id,) or None.
+
+    A search reads the full-text index, a list the primary key.
+    """
+    condition, values = search_condition(("sku", "name"), search)
+    tx.execute(
+        f"""
+        SELECT id, sku, name, price_cents, stock, active, version, created_at, updated_at
+          FROM products
+         WHERE id > %s AND {condition}
+         ORDER BY id
+         LIMIT %s
+        """,
+        (after[0] if after else 0, *values, count),
+    )
+    return tx.fetchall()
+
+
+def lock_products(tx, product_ids):
+    """Return the rows that exist, held exclusively until the commit.
+
+    One statement, in id order: two orders that name the same products in opposite order
+    queue up here instead of deadlocking.
+    """
+    tx.execute(
+        f"""
+        SELECT id, sku, name, price_cents, stock, active, version, created_at, updated_at
+          FROM products
+         WHERE id IN ({placeholders(product_ids)})
+         ORDER BY id
+           FOR UPDATE
+        """,
+        tuple(product_ids),
+    )
+    return tx.fetchall()
+
+
+def update_product(tx, row):
+    """Write every field of a locked row."""
+    tx.execute(
+        """
+        UPDATE products
+           SET name = %s, price_cents = %s, stock = %s, active = %s, version = %s, updated_at = %s
+         WHERE id = %s
+        """,
+        (
+            row["name"],
+            row["price_cents"],
+            row["stock"],
+            row["active"],
+            row["version"],
+            row["updated_at"],
+            row["id"],
+        ),
+    )
+
+
+def update_stock_taken(tx, order_id, now):
+    """Take an order's lines from the stock of its products, which are locked."""
+    _move_stock(tx, order_id, now, "-")
+
+
+def update_stock_restored(tx, order_id, now):
+    """Give an order's lines back to the stock of its products, which are locked."""
+    _move_stock(tx, order_id, now, "+")
+
+
+def _move_stock(tx, order_id, now, sign):
+    # Lines first, then each product by its id: never a scan of products.
+    tx.execute(
+        f"""
+        UPDATE order_items AS i STRAIGHT_JOIN products AS p ON p.id = i.product_id
+           SET p.stock = p.stock {sign} i.qty, p.version = p.version + 1, p.updated_at = %s
+         WHERE i.order_id = %s
+        """,
+        (now, order_id),
+    )

@@ -1,0 +1,70 @@
+"""The rules of products and stock: each function is the body of one transaction."""
+
+from mysql.connector import errors
+
+from common import conditional, strict_json
+from common.database import duplicate_index
+from common.idempotency import Answer
+from common.problems import InsufficientStock, ProductNotFound, SkuTaken
+from orders import product_store
+from orders.representations import product_to_json
+
+
+def create_product(tx, product, now):
+    """Add a product; raises `SkuTaken`."""
+    # Locks: none but the new row.
+    row = {
+        "sku": product["sku"],
+        "name": product["name"],
+        "price_cents": product["price_cents"],
+        "stock": product["stock"],
+        "active": True,
+        "created_at": now,
+        "updated_at": now,
+    }
+    try:
+        row["id"] = product_store.insert_product(tx, row)
+    except errors.IntegrityError as ex:
+        if duplicate_index(ex) == "uq_products_sku":
+            raise SkuTaken() from ex
+        raise
+    return Answer(201, strict_json.dumps(product_to_json(row)), "product", row["id"])
+
+
+def get_product(tx, product_id):
+    """Return the product's row; raises `ProductNotFound`."""
+    row = product_store.select_product(tx, product_id)
+    if row is None:
+        raise ProductNotFound()
+    return row
+
+
+def update_product(tx, product_id, changes, if_match, now):
+    """Change the fields given and return the new row.
+
+    `stock` sets and `stock_delta` adds; the contract lets only one of them through.
+    Raises `ProductNotFound`, `PreconditionFailed`, `InsufficientStock`.
+    """
+    # Locks: product.
+    rows = product_store.lock_products(tx, [product_id])
+    if not rows:
+        raise ProductNotFound()
+    row = rows[0]
+    conditional.require_match(if_match, conditional.entity_tag(row["version"]))
+    delta = changes.get("stock_delta", 0)
+    if row["stock"] + delta < 0:
+        raise InsufficientStock(items=[short_line(row, -delta)])
+    fields = {name: value for name, value in changes.items() if name != "stock_delta"}
+    row.update({"stock": row["stock"] + delta, **fields, "version": row["version"] + 1, "updated_at": now})
+    product_store.update_product(tx, row)
+    return row
+
+
+def short_line(product, requested):
+    """Return how a problem document names stock that is too short."""
+    return {
+        "product_id": product["id"],
+        "sku": product["sku"],
+        "requested": requested,
+        "available": product["stock"],
+    }

@@ -1,0 +1,83 @@
+"""Products, orders and events as JSON: each field by name, so that a new column never leaks."""
+
+from common import times
+from orders import lifecycle
+
+
+def product_to_json(row):
+    """Return a product."""
+    return {
+        "id": row["id"],
+        "sku": row["sku"],
+        "name": row["name"],
+        "price_cents": row["price_cents"],
+        "stock": row["stock"],
+        "active": bool(row["active"]),
+        "created_at": times.to_json(row["created_at"]),
+        "updated_at": times.to_json(row["updated_at"]),
+    }
+
+
+def order_to_json(row, items, now, cancel_window):
+    """Return a whole order; `now` and `cancel_window` (seconds) decide its allowed actions."""
+    return {
+        "id": row["id"],
+        "customer_id": row["customer_id"],
+        "customer": {
+            "id": row["customer_id"],
+            "name": row["customer_name"],
+            "email": row["customer_email"],
+            "phone": row["customer_phone"],
+        },
+        **_status_to_json(row),
+        "items": [order_item_to_json(item) for item in items],
+        "allowed_actions": lifecycle.allowed_actions(row, now, cancel_window),
+    }
+
+
+def listed_order_to_json(row, now, cancel_window):
+    """Return an order as lists show it: without its items and its customer."""
+    return {
+        "id": row["id"],
+        "customer_id": row["customer_id"],
+        **_status_to_json(row),
+        "allowed_actions": lifecycle.allowed_actions(row, now, cancel_window),
+    }
+
+
+def _status_to_json(row):
+    return {
+        "customer_reference": row["customer_reference"],
+        "status": row["status"],
+        "total_cents": row["total_cents"],
+        "version": row["version"],
+        "created_at": times.to_json(row["created_at"]),
+        "confirmed_at": times.to_json(row["confirmed_at"]),
+        "canceled_at": times.to_json(row["canceled_at"]),
+        # Only an order that holds stock without being confirmed can expire.
+        "expires_at": times.to_json(row["expires_at"]) if row["status"] == "CREATED" else None,
+    }
+
+
+def order_item_to_json(item):
+    """Return one line: the product as it was when the order was made."""
+    return {
+        "product_id": item["product_id"],
+        "sku": item["sku"],
+        "name": item["name"],
+        "qty": item["qty"],
+        "unit_price_cents": item["unit_price_cents"],
+        "subtotal_cents": item["subtotal_cents"],
+    }
+
+
+def event_to_json(row):
+    """Return one entry of an order's audit trail."""
+    return {
+        "id": row["id"],
+        "type": row["type"],
+        "actor": row["actor"],
+        "reason": row["reason"],
+        "request_id": row["request_id"],
+        "created_at": times.to_json(row["created_at"]),
+    }

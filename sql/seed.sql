@@ -1,0 +1,16 @@
+-- Demo data; may run any number of times. A row that is there already stays as it is,
+-- so a demo's stock and a renamed customer survive.
+
+INSERT INTO customers (name, email, phone, created_at, updated_at)
+VALUES ('ACME', 'ops@acme.example', '+1-555-0100', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)),
+       ('Globex', 'purchasing@globex.example', '+1-555-0199', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)),
+       ('Initech', 'orders@initech.example', NULL, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))
+    ON DUPLICATE KEY UPDATE customers.id = customers.id;
+
+INSERT INTO products (sku, name, price_cents, stock, created_at, updated_at)
+VALUES ('SKU-001', 'Laptop Pro', 129900, 10, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)),
+       ('SKU-002', 'Monitor 27', 99900, 5, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)),
+       ('SKU-003', 'Docking Station', 24900, 25, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)),
+       ('SKU-004', 'Keyboard', 8900, 100, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)),
+       ('SKU-005', 'USB-C Cable 2 m', 1900, 500, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))
+    ON DUPLICATE KEY UPDATE products.id = products.id;
