@@ -98,8 +98,11 @@ def _is_integer(checker, instance):
     return isinstance(instance, int) and not isinstance(instance, bool)
 
 
-_FORMATS = FormatChecker(formats=())
-_FORMATS.checks("date-time", raises=ValueError)(lambda value: times.from_json(value) is not None)
+# The formats that the documents may use. What is no string is the keyword type's matter.
+FORMATS = FormatChecker(formats=())
+FORMATS.checks("date-time", raises=ValueError)(
+    lambda value: not isinstance(value, str) or times.from_json(value) is not None
+)
 
 _Validator = validators.extend(
     Draft202012Validator,
@@ -129,10 +132,10 @@ _DETAILS = {
 def compile_schema(schema):
     """Return a validator; raise on a broken schema or a format that nothing would check."""
     _Validator.check_schema(schema)
-    unknown = _formats(schema) - _FORMATS.checkers.keys()
+    unknown = _formats(schema) - FORMATS.checkers.keys()
     if unknown:
         raise ValueError(f"no check for the formats {sorted(unknown)}")
-    return _Validator(schema, format_checker=_FORMATS)
+    return _Validator(schema, format_checker=FORMATS)
 
 
 def _formats(node):

@@ -65,7 +65,7 @@ class Problem(Exception):
 
     def to_json(self, request_id):
         """Return the document as UTF-8 JSON bytes."""
-        return json.dumps(self.to_document(request_id), ensure_ascii=False).encode()
+        return json.dumps(self.to_document(request_id), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class MalformedJson(Problem):

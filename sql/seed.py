@@ -2,6 +2,8 @@
 
 import pathlib
 
+from mysql.connector import errors
+
 from common import config, times
 from common.database import Database
 from common.problems import DatabaseUnavailable
@@ -31,6 +33,8 @@ def main():
         database.transact(seed, times.utc_now())
     except DatabaseUnavailable as ex:
         raise SystemExit("seed: the database does not answer; see DB_HOST, DB_PORT, DB_USER, DB_PASSWORD") from ex
+    except errors.ProgrammingError as ex:
+        raise SystemExit(f"seed: {ex.msg}; run make migrate first") from ex
     print("Demo data is there: operators demo and viewer, customers and products.")
 
 

@@ -1,0 +1,77 @@
+"""What every test shares: a schema of its own on a real MySQL, and a clock that it moves."""
+
+import os
+import pathlib
+import subprocess
+import sys
+from datetime import timedelta
+
+import mysql.connector
+import pytest
+
+from common import config, times
+from common.database import Database
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def database_settings():
+    """A freshly migrated schema, named after DB_NAME with `_test`; one test run at a time."""
+    environ = config.read_environment()
+    environ["DB_NAME"] = config.load_database_settings(environ).name + "_test"
+    settings = config.load_database_settings(environ)
+    connection = mysql.connector.connect(
+        host=settings.host, port=settings.port, user=settings.user, password=settings.password, use_pure=False
+    )
+    cursor = connection.cursor(buffered=True)
+    cursor.execute("SELECT GET_LOCK(%s, 0)", (settings.name,))
+    assert cursor.fetchone() == (1,), f"another test run is using the schema {settings.name}"
+    cursor.execute(f"DROP DATABASE IF EXISTS {settings.name}")
+    migration = subprocess.run(
+        [sys.executable, "-m", "sql.migrate"],
+        cwd=ROOT,
+        env={**os.environ, "DB_NAME": settings.name},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert migration.returncode == 0, migration.stderr
+    yield settings
+    cursor.execute(f"DROP DATABASE {settings.name}")
+    connection.close()
+
+
+@pytest.fixture(scope="session")
+def settings():
+    """The development settings, whatever the environment says."""
+    return config.load_settings({})
+
+
+@pytest.fixture(scope="session")
+def database(database_settings):
+    """The database that applications get; each thread has its own connection."""
+    database = Database(database_settings)
+    yield database
+    database.close()
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self):
+        self.now = times.utc_now()
+
+    def __call__(self):
+        return self.now
+
+    def advance(self, **duration):
+        """Move the clock by a timedelta's arguments."""
+        self.now += timedelta(**duration)
+
+
+@pytest.fixture
+def clock():
+    """Starts now, so that the library that checks tokens by the wall clock agrees."""
+    return Clock()

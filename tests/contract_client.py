@@ -1,0 +1,114 @@
+"""A client whose every answer is checked against the contract document."""
+
+import re
+
+from falcon import testing
+from jsonschema import Draft202012Validator
+
+from common import problems
+from common.contract import FORMATS, inline
+
+
+class ResponseContract:
+    """Knows every response that a document allows."""
+
+    def __init__(self, document):
+        self._paths = [
+            (re.compile(re.sub(r"\{[a-z_]+\}", "[1-9][0-9]{0,18}", path)), inline(document, item))
+            for path, item in document["paths"].items()
+        ]
+        self._problem = self._validator(inline(document, document["components"]["schemas"]["Problem"]))
+        self._validators = {}
+
+    def check(self, method, path, status, headers, body):
+        """Assert that the contract has this answer: status, headers, media type and body.
+
+        `headers` has names in lower case; `body` is the parsed JSON or None.
+        """
+        content_type = headers.get("content-type", "").split(";")[0]
+        if status >= 400:
+            self._check_problem(status, content_type, headers, body)
+        operation = self._operation(method, path)
+        if operation is None:
+            assert method == "OPTIONS" or status in (400, 404, 405), f"{method} {path}: {status} from no operation"
+            return
+        where = f"{operation['operationId']} {status}"
+        assert str(status) in operation["responses"], f"{where} is not in the contract"
+        response = operation["responses"][str(status)]
+        for name, header in response.get("headers", {}).items():
+            value = headers.get(name.lower())
+            assert value is not None or not header.get("required"), f"{where} lacks the header {name}"
+        if "content" not in response:
+            assert body is None, f"{where} has a body"
+            return
+        assert content_type in response["content"], f"{where} has the media type {content_type}"
+        self._check_body(where, response["content"][content_type]["schema"], body)
+
+    def _check_problem(self, status, content_type, headers, body):
+        assert content_type == problems.MEDIA_TYPE
+        assert body["status"] == status
+        assert body["request_id"] == headers["x-request-id"]
+        self._problem.validate(body)
+
+    def _check_body(self, where, schema, body):
+        if where not in self._validators:
+            self._validators[where] = self._validator(schema)
+        errors = [f"{error.json_path}: {error.message}" for error in self._validators[where].iter_errors(body)]
+        assert not errors, f"{where}: {errors}"
+
+    def _operation(self, method, path):
+        for pattern, item in self._paths:
+            if pattern.fullmatch(path):
+                return item.get(method.lower())
+        return None
+
+    @staticmethod
+    def _validator(schema):
+        return Draft202012Validator(schema, format_checker=FORMATS)
+
+
+class ContractClient:
+    """Falcon's test client with a bearer token, checking every answer.
+
+    `codes` collects the problem codes of all answers.
+    """
+
+    def __init__(self, app, document, token, codes):
+        self._client = testing.TestClient(app)
+        self._contract = ResponseContract(document)
+        self._token = token
+        self._codes = codes
+
+    def request(self, method, path, *, headers=None, token=..., **arguments):
+        """Send a request; `token=None` leaves the Authorization header out."""
+        token = self._token if token is ... else token
+        headers = dict(headers or {})
+        if token is not None:
+            headers.setdefault("Authorization", f"Bearer {token}")
+        response = self._client.simulate_request(method, path, headers=headers, **arguments)
+        body = response.json if response.content else None
+        sent = {name.lower(): value for name, value in response.headers.items()}
+        self._contract.check(method, path.partition("?")[0], response.status_code, sent, body)
+        if response.status_code >= 400:
+            self._codes.add(body["code"])
+        return response
+
+    def get(self, path, **arguments):
+        """Send a GET."""
+        return self.request("GET", path, **arguments)
+
+    def post(self, path, **arguments):
+        """Send a POST."""
+        return self.request("POST", path, **arguments)
+
+    def put(self, path, **arguments):
+        """Send a PUT."""
+        return self.request("PUT", path, **arguments)
+
+    def patch(self, path, **arguments):
+        """Send a PATCH."""
+        return self.request("PATCH", path, **arguments)
+
+    def delete(self, path, **arguments):
+        """Send a DELETE."""
+        return self.request("DELETE", path, **arguments)
