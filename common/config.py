@@ -74,14 +74,16 @@ def exit_on_error():
 def load_settings(environ):
     """Build `Settings` from a mapping; raise `ConfigError` on the first bad one."""
     development = _app_env(environ) == "development"
+    customers_port = _integer(environ, "CUSTOMERS_PORT", 3001, 1, 65535)
+    orders_port = _integer(environ, "ORDERS_PORT", 3002, 1, 65535)
     settings = Settings(
         app_env=_app_env(environ),
-        customers_port=_integer(environ, "CUSTOMERS_PORT", 3001, 1, 65535),
-        orders_port=_integer(environ, "ORDERS_PORT", 3002, 1, 65535),
+        customers_port=customers_port,
+        orders_port=orders_port,
         # The offline Lambda API takes the port after it.
         orchestrator_port=_integer(environ, "ORCHESTRATOR_PORT", 3003, 1, 65534),
-        customers_api_base=_base_url(environ, "CUSTOMERS_API_BASE", "http://127.0.0.1:3001"),
-        orders_api_base=_base_url(environ, "ORDERS_API_BASE", "http://127.0.0.1:3002"),
+        customers_api_base=_base_url(environ, "CUSTOMERS_API_BASE", f"http://127.0.0.1:{customers_port}"),
+        orders_api_base=_base_url(environ, "ORDERS_API_BASE", f"http://127.0.0.1:{orders_port}"),
         jwt_secrets=_secrets(environ, "JWT_SECRET", DEVELOPMENT_JWT_SECRET if development else None),
         service_tokens=_secrets(environ, "SERVICE_TOKEN", DEVELOPMENT_SERVICE_TOKEN if development else None),
         cancel_window_seconds=_integer(environ, "CANCEL_WINDOW_SECONDS", 600, 0, ONE_YEAR),

@@ -20,6 +20,9 @@ keepalive = 75
 # X-Forwarded-* from nobody: no answer of ours depends on them.
 forwarded_allow_ips = ""
 
+# Nobody steers it at run time, and two services on one machine would share one socket.
+control_socket_disable = True
+
 # The access log would print query strings, and what people search for is theirs.
 accesslog = None
 errorlog = "-"

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import requests
 
+from common.problems import REGISTRY
+
 CONNECT_TIMEOUT = 1.0  # seconds
 # Longer than Orders takes at its worst: two customer checks of 1.5 s and the work itself.
 CALL_TIMEOUT = 4.0
@@ -18,6 +20,8 @@ _CREDENTIALS = frozenset({401, 403})
 # … or it may well pass the next time (RFC 9110, RFC 8470, RFC 6585).
 _PASSING = frozenset({408, 425, 429})
 _IN_FLIGHT = "idempotency_key_in_flight"
+# … or it speaks of an address that our programs would never ask for, so a base is wrong.
+_WRONG_ADDRESS = frozenset({"not_found", "method_not_allowed"})
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,11 @@ def _outcome(response, is_expected):
         return Unknown(is_broken=True)
     if response.status_code in (200, 201) and is_expected(body):
         return Done(body, response.headers.get("Idempotent-Replayed") == "true")
-    if 400 <= response.status_code < 500 and isinstance(body, dict) and isinstance(body.get("code"), str):
-        if response.status_code in _CREDENTIALS:
+    code = body.get("code") if isinstance(body, dict) else None
+    if 400 <= response.status_code < 500 and isinstance(code, str) and code in REGISTRY:
+        if response.status_code in _CREDENTIALS or code in _WRONG_ADDRESS:
             return Unknown(is_broken=True)
-        if response.status_code in _PASSING or body["code"] == _IN_FLIGHT:
+        if response.status_code in _PASSING or code == _IN_FLIGHT:
             return Unknown()
         return Refused(response.status_code, body)
     return Unknown(is_broken=True)

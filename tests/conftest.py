@@ -75,3 +75,12 @@ class Clock:
 def clock():
     """Starts now, so that the library that checks tokens by the wall clock agrees."""
     return Clock()
+
+
+@pytest.fixture
+def codes(request):
+    """The problem codes that the test has seen; what it is marked to reach must be among them."""
+    seen = set()
+    yield seen
+    for marker in request.node.iter_markers("reaches"):
+        assert marker.args[0] in seen, f"the test never saw {marker.args[0]}"

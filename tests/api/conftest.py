@@ -28,15 +28,6 @@ def service_token(settings):
     return settings.service_tokens[0]
 
 
-@pytest.fixture
-def codes(request):
-    """The problem codes that the test has seen; what it is marked to reach must be among them."""
-    seen = set()
-    yield seen
-    for marker in request.node.iter_markers("reaches"):
-        assert marker.args[0] in seen, f"the test never saw {marker.args[0]}"
-
-
 class StubCustomers:
     """Answers for the Customers API: the rows of the database, or what a test scripts."""
 
@@ -68,17 +59,50 @@ def orders_document():
 
 
 @pytest.fixture
-def customers_api(settings, database, clock, customers_document, make_token, codes):
-    """A client of the Customers API, logged in as an operator."""
-    app = customers.app.create_app(settings, database, clock)
-    return ContractClient(app, customers_document, make_token(), codes)
+def make_customers_api(settings, database, clock, customers_document, make_token, codes):
+    """`make_customers_api(settings=…, database=…)` returns a client of a Customers API of its own."""
+
+    def make(settings=settings, database=database):
+        app = customers.app.create_app(settings, database, clock)
+        return ContractClient(app, customers_document, make_token(), codes)
+
+    return make
 
 
 @pytest.fixture
-def orders_api(settings, database, stub_customers, clock, orders_document, make_token, codes):
+def make_orders_api(settings, database, stub_customers, clock, orders_document, make_token, codes):
+    """`make_orders_api(settings=…, database=…, customers=…)` returns a client of an Orders API of its own."""
+
+    def make(settings=settings, database=database, customers=stub_customers):
+        app = orders.app.create_app(settings, database, customers, clock)
+        return ContractClient(app, orders_document, make_token(), codes)
+
+    return make
+
+
+@pytest.fixture
+def customers_api(make_customers_api):
+    """A client of the Customers API, logged in as an operator."""
+    return make_customers_api()
+
+
+@pytest.fixture
+def orders_api(make_orders_api):
     """A client of the Orders API, logged in as an operator."""
-    app = orders.app.create_app(settings, database, stub_customers, clock)
-    return ContractClient(app, orders_document, make_token(), codes)
+    return make_orders_api()
+
+
+@pytest.fixture
+def checksum(database):
+    """`checksum()` returns what changes with any committed change of any row."""
+
+    def select_checksum(cursor):
+        cursor.execute(
+            "CHECKSUM TABLE customers, products, orders, order_items, order_events, idempotency_keys, operators"
+        )
+        return cursor.fetchall()
+
+    return lambda: database.read(select_checksum)
 
 
 @pytest.fixture

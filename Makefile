@@ -1,0 +1,74 @@
+# `make` alone lists what there is. Needs GNU make and Python 3.11 or newer, no root.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,\
+  $(if $(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo yes),$(p))))
+
+# Everything runs in the virtual environment, whose bin may also hold node.
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export PATH := $(VIRTUAL_ENV)/bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+
+INSTALLED := .venv/installed node_modules/.installed lambda_orchestrator/contract.json
+
+.PHONY: help demo run test migrate seed operator offline db clean
+
+help: ## List the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+
+demo: $(INSTALLED) ## From nothing to an order created and confirmed, then stop everything
+	@exec python -m dev.stack demo
+
+run: $(INSTALLED) ## Run the three programs with demo data until Ctrl-C
+	@exec python -m dev.stack run
+
+test: $(INSTALLED) ## Run every test on a real MySQL (ARGS="-k name" for some)
+	@exec python -m dev.stack test $(ARGS)
+
+migrate: $(INSTALLED) ## Apply the missing migrations
+	@sql/mysql-server start
+	@exec python -m sql.migrate
+
+seed: migrate ## Add the demo data, operators included; refused in production
+	@exec python -m sql.seed
+
+operator: $(INSTALLED) ## Add an operator: USERNAME=… ROLE=viewer|operator|admin; asks for the password
+	@sql/mysql-server start >&2
+	@exec python -m customers.operators "$(USERNAME)" "$(ROLE)"
+
+offline: $(INSTALLED) ## Run the orchestrator alone, against CUSTOMERS_API_BASE and ORDERS_API_BASE
+	@exec python -m dev.stack offline
+
+db: ## Open a MySQL prompt on the private server
+	@exec sql/mysql-server client
+
+clean: ## Stop the private MySQL; remove it, its data and all that was installed
+	@sql/mysql-server destroy
+	@rm -rf .venv .local node_modules .serverless lambda_orchestrator/contract.json
+
+# --- installation ---------------------------------------------------------------------
+
+# The stamp comes last, so that an interrupted installation is done again.
+.venv/installed: requirements.txt requirements-dev.txt
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed (PYTHON=… names one)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "make: this Python can't make virtual environments; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
+	@echo "Installing the Python packages into .venv …"
+	@$(PYTHON) -m venv --clear .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+node_modules/.installed: package-lock.json .npmrc .venv/installed
+	@dev/install-node
+	@echo "Installing the Node packages into node_modules …"
+	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
+
+lambda_orchestrator/contract.json: openapi/orchestrator.yaml openapi/common.yaml common/contract.py .venv/installed
+	@python -m common.contract $< > $@

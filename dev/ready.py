@@ -1,0 +1,50 @@
+"""Waits until the three programs answer, and says where they are: the last process of `make run`."""
+
+import signal
+import sys
+import time
+
+import requests
+
+from common import config
+
+PATIENCE = 60  # seconds; serverless offline takes about three on a small machine
+
+
+def wait_for_programs(settings):
+    """Return {name: base address} once each answers its health check; raise SystemExit if one doesn't."""
+    bases = {
+        "Customers": f"http://127.0.0.1:{settings.customers_port}",
+        "Orders": f"http://127.0.0.1:{settings.orders_port}",
+        "Orchestrator": f"http://127.0.0.1:{settings.orchestrator_port}",
+    }
+    deadline = time.monotonic() + PATIENCE
+    for name, base in bases.items():
+        while not _answers(base):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"{name} does not answer at {base} after {PATIENCE} s; its log says why")
+            time.sleep(0.1)
+    return bases
+
+
+def _answers(base):
+    try:
+        return requests.get(f"{base}/health", timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def main():
+    """Print a line for each program and the demo login, then wait to be stopped."""
+    settings = config.load_settings(config.read_environment())
+    for name, base in wait_for_programs(settings).items():
+        print(f"{name:12}  {base}", flush=True)
+    if settings.app_env == "development":
+        print("Demo login    demo / demo-password (or viewer / viewer-password)", flush=True)
+    print("ready", flush=True)
+    signal.pause()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(0))
+    main()
