@@ -1,5 +1,7 @@
 """How gunicorn runs both services: `gunicorn -c common/gunicorn_conf.py "orders.app:get_app()"`."""
 
+from common import config
+
 # A thread waits for MySQL or for Customers most of its time; four of them fill one core.
 worker_class = "gthread"
 workers = 2
@@ -30,3 +32,11 @@ loglevel = "info"
 
 # A C parser: 1.5 times the requests of the Python one, on an app that does nothing.
 http_parser = "fast"
+
+
+def on_starting(server):
+    """Refuse to start on a bad setting: here, once, and not in workers that are started again and again."""
+    environ = config.read_environment()
+    with config.exit_on_error():
+        config.load_settings(environ)
+        config.load_database_settings(environ)

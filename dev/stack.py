@@ -18,7 +18,7 @@ import subprocess
 import sys
 
 import mysql.connector
-from honcho.manager import Manager
+from honcho.manager import KILL_WAIT, Manager
 from honcho.printer import Printer
 
 from common import config
@@ -32,20 +32,33 @@ class PlainPrinter(Printer):
     """Prints what is meant for people as it is, and the programs' logs with their names."""
 
     def write(self, message):
-        """Write one message of a process."""
-        if message.name not in ("demo", "ready"):
-            return super().write(message)
-        self.output.write(message.data if isinstance(message.data, str) else message.data.decode("utf-8", "replace"))
-        self.output.flush()
+        """Write one message of a process; go on in silence when nobody reads any more."""
+        self.prefix = message.name not in ("demo", "ready")
+        try:
+            super().write(message)
+        except BrokenPipeError:
+            self.output = open(os.devnull, "w")  # for as long as we run
 
 
 class Stack(Manager):
-    """honcho's manager, quiet, and safe to stop before everything has started."""
+    """honcho's manager, quiet, and leaving nothing behind whenever and however it ends."""
 
     def __init__(self):
         super().__init__(printer=PlainPrinter(sys.stdout))
         self.first_stopped = None
         self._stop_wanted = False
+
+    def loop(self):
+        """Run until a process ends or a signal comes; a closed terminal counts as TERM."""
+        signal.signal(signal.SIGHUP, lambda signum, frame: os.kill(os.getpid(), signal.SIGTERM))
+        try:
+            super().loop()
+        except BaseException:
+            self.terminate()
+            for process in self._processes.values():
+                process["process"].join(KILL_WAIT)
+            self.kill()
+            raise
 
     def terminate(self):
         """Stop all processes; honcho's own fails while one of them has no pid yet."""

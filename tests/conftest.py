@@ -57,6 +57,21 @@ def database(database_settings):
     database.close()
 
 
+@pytest.fixture
+def other_connection(database_settings):
+    """A driver connection beside the application's: another client of the same schema."""
+    connection = mysql.connector.connect(
+        host=database_settings.host,
+        port=database_settings.port,
+        user=database_settings.user,
+        password=database_settings.password,
+        database=database_settings.name,
+        use_pure=False,
+    )
+    yield connection
+    connection.close()
+
+
 class Clock:
     """A clock that stands still until it is moved."""
 
@@ -77,7 +92,7 @@ def clock():
     return Clock()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def codes(request):
     """The problem codes that the test has seen; what it is marked to reach must be among them."""
     seen = set()

@@ -10,14 +10,14 @@ from common.contract import FORMATS, inline
 
 
 class ResponseContract:
-    """Knows every response that a document allows."""
+    """Knows every response that a document allows; `problem` names the schema of its problems."""
 
-    def __init__(self, document):
+    def __init__(self, document, problem="Problem"):
         self._paths = [
             (re.compile(re.sub(r"\{[a-z_]+\}", "[1-9][0-9]{0,18}", path)), inline(document, item))
             for path, item in document["paths"].items()
         ]
-        self._problem = self._validator(inline(document, document["components"]["schemas"]["Problem"]))
+        self._problem = self._validator(inline(document, document["components"]["schemas"][problem]))
         self._validators = {}
 
     def check(self, method, path, status, headers, body):
@@ -112,3 +112,9 @@ class ContractClient:
     def delete(self, path, **arguments):
         """Send a DELETE."""
         return self.request("DELETE", path, **arguments)
+
+
+def refusal(response):
+    """Return (status, code) of a problem document, (status, None) of anything else."""
+    is_problem = response.headers.get("Content-Type") == problems.MEDIA_TYPE
+    return response.status_code, response.json["code"] if is_problem else None

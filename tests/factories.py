@@ -1,8 +1,12 @@
 """Rows for tests: each `make_…(**overrides)` commits one and returns it as a dict."""
 
+import base64
+import hmac
 import itertools
+import json
 
 from common import strict_json
+from customers import operators
 from customers import workflows as customer_workflows
 from orders import order_workflows, product_store, product_workflows
 from orders.order_workflows import Origin
@@ -53,6 +57,40 @@ class Factory:
         answer = self._database.transact(order_workflows.create_order, snapshot, request, origin, settings)
         return strict_json.loads(answer.body)
 
+    def make_operator(self, password, role="operator", active=True):
+        """Return the username of an operator who logs in with `password`."""
+        username = unique("operator")
+        password_hash = operators.hash_password(password)
+        self._database.transact(operators.upsert_operator, username, password_hash, role, self._clock())
+        self._database.transact(
+            lambda tx: tx.execute("UPDATE operators SET active = %s WHERE username = %s", (active, username))
+        )
+        return username
+
     def stock_of(self, product_id):
         """Return a product's stock as it is committed now."""
         return self._database.read(product_store.select_product, product_id)["stock"]
+
+
+def order_request(customer, *lines, **fields):
+    """Return the body of `POST /orders`; each line is (product, qty)."""
+    items = [{"product_id": product["id"], "qty": qty} for product, qty in lines]
+    return {"customer_id": customer["id"], "items": items, **fields}
+
+
+def forge_token(token, secret, header=None, claims=None, digest="sha256"):
+    """Return `token` with members replaced (None drops one) and signed again; no digest, no signature."""
+    parts = [json.loads(_decode(part)) for part in token.split(".")[:2]]
+    changed = [part | (changes or {}) for part, changes in zip(parts, (header, claims), strict=True)]
+    kept = [{name: value for name, value in part.items() if value is not None} for part in changed]
+    signed = b".".join(_encode(json.dumps(part).encode()) for part in kept)
+    signature = _encode(hmac.digest(secret.encode(), signed, digest)) if digest else b""
+    return b".".join((signed, signature)).decode()
+
+
+def _encode(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def _decode(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -1,0 +1,49 @@
+"""The list of problem codes, the tests and the contract documents agree."""
+
+import pathlib
+import re
+
+import pytest
+
+import customers.app
+import orders.app
+from common.contract import load
+from common.problems import REGISTRY
+
+TESTS = pathlib.Path(__file__).parent.parent
+DOCUMENTS = [
+    customers.app.CONTRACT_PATH,
+    orders.app.CONTRACT_PATH,
+    orders.app.CONTRACT_PATH.with_name("orchestrator.yaml"),
+]
+
+
+def table(path):
+    """Return {code: status} of the table in a document's description."""
+    rows = re.findall(r"^\| `([a-z_]+)` \| ([0-9]{3}) \|", load(path)["info"]["description"], re.MULTILINE)
+    return {code: int(status) for code, status in rows}
+
+
+def test_every_code_is_reached_by_a_test():
+    reached = {code for path in TESTS.rglob("test_*.py") for code in re.findall(r'reaches\("([a-z_]+)"\)', path.read_text())}
+
+    assert reached == REGISTRY.keys()
+
+
+def test_every_code_is_in_the_table_of_a_document():
+    assert set().union(*map(table, DOCUMENTS)) == REGISTRY.keys()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_table_gives_each_code_its_status(path):
+    documented = table(path)
+
+    assert len(documented) > 10
+    assert documented == {code: REGISTRY[code].status for code in documented}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_schema_of_the_code_lists_every_code(path):
+    description = load(path)["components"]["schemas"]["ProblemCode"]["description"]
+
+    assert set(re.findall(r"[a-z]+(?:_[a-z]+)*", description.partition("One of")[2])) == REGISTRY.keys()

@@ -1,0 +1,171 @@
+"""Conditional requests: 304 for what the client holds, 412 for what has changed since."""
+
+import pytest
+
+from tests.contract_client import refusal
+
+
+@pytest.fixture(params=["customer", "product", "order"])
+def readable(request, customers_api, orders_api, factory, settings):
+    """(client, path) of each kind of resource that has an entity tag."""
+    made = {
+        "customer": lambda: (customers_api, f"/customers/{factory.make_customer()['id']}"),
+        "product": lambda: (orders_api, f"/products/{factory.make_product()['id']}"),
+        "order": lambda: (orders_api, f"/orders/{factory.make_order(settings)['id']}"),
+    }
+    return made[request.param]()
+
+
+@pytest.fixture(params=["put", "patch", "delete"])
+def writable(request, customers_api, orders_api, factory):
+    """(current entity tag, function that writes with the headers given)."""
+    customer_path = f"/customers/{factory.make_customer()['id']}"
+    product_path = f"/products/{factory.make_product()['id']}"
+    made = {
+        "put": (customers_api, "PUT", customer_path, {"phone": "555"}),
+        "patch": (orders_api, "PATCH", product_path, {"stock_delta": 1}),
+        "delete": (customers_api, "DELETE", customer_path, None),
+    }
+    api, method, path, body = made[request.param]
+    tag = api.get(path).headers["ETag"]
+    return tag, lambda if_match: api.request(method, path, json=body, headers={"If-Match": if_match})
+
+
+def test_entity_tag_is_strong_and_holds_while_nothing_changes(readable):
+    api, path = readable
+
+    tags = {api.get(path).headers["ETag"], api.get(path).headers["ETag"]}
+
+    assert len(tags) == 1
+    assert tags.pop().startswith('"')
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["{tag}", "W/{tag}", "*", '"other", {tag}', '{tag}, "other"', '"other",W/{tag}', ' {tag} ', '"a,b" , {tag}'],
+)
+def test_if_none_match_that_names_the_tag_is_304_without_a_body(readable, pattern):
+    api, path = readable
+    tag = api.get(path).headers["ETag"]
+
+    response = api.get(path, headers={"If-None-Match": pattern.format(tag=tag)})
+
+    assert response.status_code == 304
+    assert response.content == b""
+    assert response.headers["ETag"] == tag
+
+
+@pytest.mark.parametrize("header", ['"other"', 'W/"other"', "1", '"1', '""', '"other", "another"', "garbage"])
+def test_if_none_match_that_names_another_tag_is_200(readable, header):
+    api, path = readable
+
+    response = api.get(path, headers={"If-None-Match": header})
+
+    assert response.status_code == 200
+    assert response.json["id"]
+
+
+def test_old_tag_is_200_after_a_change(orders_api, factory):
+    path = f"/products/{factory.make_product(stock=1)['id']}"
+    old = orders_api.get(path).headers["ETag"]
+    orders_api.patch(path, json={"stock_delta": 1})
+
+    response = orders_api.get(path, headers={"If-None-Match": old})
+
+    assert response.status_code == 200
+    assert response.json["stock"] == 2
+
+
+def test_order_changes_the_tag_of_its_products(orders_api, factory, settings):
+    product = factory.make_product()
+    path = f"/products/{product['id']}"
+    old = orders_api.get(path).headers["ETag"]
+    factory.make_order(settings, items=[{"product_id": product["id"], "qty": 1}])
+
+    assert orders_api.get(path, headers={"If-None-Match": old}).status_code == 200
+
+
+@pytest.mark.reaches("customer_not_found")
+def test_if_none_match_star_on_nothing_is_404(customers_api):
+    response = customers_api.get("/customers/9223372036854775807", headers={"If-None-Match": "*"})
+
+    assert refusal(response) == (404, "customer_not_found")
+
+
+@pytest.mark.parametrize("pattern", ["{tag}", "*", '"other", {tag}', '{tag},"other"', 'W/"other", {tag}'])
+def test_if_match_that_names_the_tag_writes(writable, checksum, pattern):
+    tag, write = writable
+    before = checksum()
+
+    response = write(pattern.format(tag=tag))
+
+    assert response.status_code in (200, 204)
+    assert checksum() != before
+
+
+@pytest.mark.reaches("precondition_failed")
+@pytest.mark.parametrize("pattern", ['"other"', "W/{tag}", '"other", W/{tag}', "1", '""', "garbage", '"a", "b"'])
+def test_if_match_that_does_not_name_the_tag_is_412_and_writes_nothing(writable, checksum, pattern):
+    tag, write = writable
+    before = checksum()
+
+    response = write(pattern.format(tag=tag))
+
+    assert refusal(response) == (412, "precondition_failed")
+    assert checksum() == before
+
+
+@pytest.mark.reaches("precondition_failed")
+def test_second_writer_with_the_same_tag_is_412(customers_api, factory):
+    path = f"/customers/{factory.make_customer()['id']}"
+    headers = {"If-Match": customers_api.get(path).headers["ETag"]}
+    first = customers_api.put(path, json={"phone": "111"}, headers=headers)
+
+    second = customers_api.put(path, json={"phone": "222"}, headers=headers)
+
+    assert first.status_code == 200
+    assert refusal(second) == (412, "precondition_failed")
+    assert customers_api.get(path).json["phone"] == "111"
+
+
+def test_tag_of_a_write_serves_the_next_write(orders_api, factory):
+    path = f"/products/{factory.make_product(stock=1)['id']}"
+    tag = orders_api.patch(path, json={"stock_delta": 1}).headers["ETag"]
+
+    response = orders_api.patch(path, json={"stock_delta": 1}, headers={"If-Match": tag})
+
+    assert response.status_code == 200
+    assert response.json["stock"] == 3
+
+
+def test_without_if_match_the_last_write_wins(customers_api, factory):
+    path = f"/customers/{factory.make_customer()['id']}"
+    customers_api.put(path, json={"phone": "111"})
+
+    response = customers_api.put(path, json={"phone": "222"})
+
+    assert response.status_code == 200
+    assert customers_api.get(path).json["phone"] == "222"
+
+
+@pytest.mark.reaches("customer_not_found")
+def test_if_match_on_nothing_is_404(customers_api, checksum):
+    before = checksum()
+
+    response = customers_api.put("/customers/9223372036854775807", json={"phone": "555"}, headers={"If-Match": '"1"'})
+
+    assert refusal(response) == (404, "customer_not_found")
+    assert checksum() == before
+
+
+@pytest.mark.reaches("invalid_request")
+@pytest.mark.parametrize("value", ["é", "x" * 1001])
+def test_malformed_if_match_is_400_and_writes_nothing(writable, checksum, value):
+    _, write = writable
+    before = checksum()
+
+    response = write(value)
+
+    assert refusal(response) == (400, "invalid_request")
+    assert response.json["errors"][0]["pointer"] == "header:If-Match"
+    assert checksum() == before

@@ -1,0 +1,268 @@
+"""Idempotency keys, for every operation that takes one: one key, one effect, one answer."""
+
+import json
+
+import pytest
+
+from tests.contract_client import refusal
+from tests.factories import order_request, unique
+
+OPERATIONS = ["create_customer", "create_product", "create_order", "confirm_order", "cancel_order"]
+CREATIONS = OPERATIONS[:3]
+
+
+class Call:
+    """One keyed request that can be sent again and again."""
+
+    def __init__(self, api, path, body, other_body):
+        self.api, self.path, self.body, self.other_body = api, path, body, other_body
+
+    def send(self, body=None, path=None, token=..., **headers):
+        return self.api.post(path or self.path, json=body or self.body, token=token, headers=headers)
+
+
+@pytest.fixture
+def calls(customers_api, orders_api, factory, settings):
+    """`calls[operation]()` makes a `Call` that has not been sent yet."""
+
+    def create_customer():
+        name = unique("customer")
+        body = {"name": name, "email": f"{name}@example.test"}
+        return Call(customers_api, "/customers", body, {**body, "phone": "555"})
+
+    def create_product():
+        body = {"sku": unique("SKU"), "name": "Mouse", "price_cents": 1, "stock": 1}
+        return Call(orders_api, "/products", body, {**body, "stock": 2})
+
+    def create_order():
+        customer, product = factory.make_customer(), factory.make_product()
+        return Call(
+            orders_api, "/orders", order_request(customer, (product, 1)), order_request(customer, (product, 2))
+        )
+
+    def confirm_order():
+        return Call(orders_api, f"/orders/{factory.make_order(settings)['id']}/confirm", {}, {})
+
+    def cancel_order():
+        path = f"/orders/{factory.make_order(settings)['id']}/cancel"
+        return Call(orders_api, path, {"reason": "one"}, {"reason": "two"})
+
+    made = (create_customer, create_product, create_order, confirm_order, cancel_order)
+    return dict(zip(OPERATIONS, made, strict=True))
+
+
+@pytest.fixture
+def call(calls, request):
+    return calls[request.param]()
+
+
+for_every_operation = pytest.mark.parametrize("call", OPERATIONS, indirect=True)
+for_creations = pytest.mark.parametrize("call", CREATIONS, indirect=True)
+
+
+def is_replay(response):
+    return response.headers.get("Idempotent-Replayed") == "true"
+
+
+@for_every_operation
+def test_repeat_replays_status_body_and_location_and_writes_nothing(call, checksum, clock):
+    headers = {"X-Idempotency-Key": unique("key")}
+    first = call.send(**headers)
+    before = checksum()
+    clock.advance(hours=23)
+
+    second = call.send(**headers)
+
+    assert first.status_code in (200, 201)
+    assert not is_replay(first)
+    assert is_replay(second)
+    assert second.status_code == first.status_code
+    assert second.content == first.content
+    assert second.headers.get("Location") == first.headers.get("Location")
+    assert second.headers["Content-Type"] == first.headers["Content-Type"]
+    assert checksum() == before
+
+
+@for_every_operation
+def test_both_header_names_mean_the_same_key(call):
+    key = unique("key")
+    first = call.send(**{"Idempotency-Key": key})
+
+    second = call.send(**{"X-Idempotency-Key": key})
+    third = call.send(**{"X-Idempotency-Key": key, "Idempotency-Key": key})
+
+    assert (is_replay(first), is_replay(second), is_replay(third)) == (False, True, True)
+    assert first.content == second.content == third.content
+
+
+@pytest.mark.reaches("invalid_request")
+@for_every_operation
+def test_two_different_keys_are_400_and_write_nothing(call, checksum):
+    before = checksum()
+
+    response = call.send(**{"X-Idempotency-Key": unique("key"), "Idempotency-Key": unique("key")})
+
+    assert refusal(response) == (400, "invalid_request")
+    assert [error["pointer"] for error in response.json["errors"]] == ["header:X-Idempotency-Key"]
+    assert checksum() == before
+
+
+@pytest.mark.reaches("invalid_request")
+@pytest.mark.parametrize("key", ["", "x" * 256, "a b", "é", "a\tb"], ids=["empty", "long", "space", "accent", "tab"])
+@pytest.mark.parametrize("name", ["X-Idempotency-Key", "Idempotency-Key"])
+@for_every_operation
+def test_malformed_key_is_400_and_writes_nothing(call, checksum, name, key):
+    before = checksum()
+
+    response = call.send(**{name: key})
+
+    assert refusal(response) == (400, "invalid_request")
+    assert checksum() == before
+
+
+@pytest.mark.parametrize("key", ["x" * 255, "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"], ids=["long", "signs"])
+@for_every_operation
+def test_key_of_any_visible_ascii_replays(call, key):
+    key = (unique("") + key)[:255]
+    first = call.send(**{"X-Idempotency-Key": key})
+
+    second = call.send(**{"X-Idempotency-Key": key})
+
+    assert first.status_code in (200, 201)
+    assert is_replay(second)
+
+
+@for_creations
+def test_keys_that_differ_in_case_are_different_keys(call, calls, request):
+    key = unique("key")
+    call.send(**{"X-Idempotency-Key": key})
+    other = calls[request.node.callspec.params["call"]]()
+
+    response = other.send(**{"X-Idempotency-Key": key.upper()})
+
+    assert response.status_code == 201
+    assert not is_replay(response)
+
+
+@pytest.mark.reaches("idempotency_key_reused")
+@pytest.mark.parametrize("call", [*CREATIONS, "cancel_order"], indirect=True)
+def test_key_with_another_body_is_422_and_writes_nothing(call, checksum):
+    headers = {"X-Idempotency-Key": unique("key")}
+    call.send(**headers)
+    before = checksum()
+
+    response = call.send(body=call.other_body, **headers)
+
+    assert refusal(response) == (422, "idempotency_key_reused")
+    assert checksum() == before
+
+
+@pytest.mark.reaches("idempotency_key_reused")
+@pytest.mark.parametrize("operation", ["confirm_order", "cancel_order"])
+def test_key_with_another_order_is_422_and_changes_nothing(calls, checksum, operation):
+    headers = {"X-Idempotency-Key": unique("key")}
+    calls[operation]().send(**headers)
+    other = calls[operation]()
+    before = checksum()
+
+    response = other.send(**headers)
+
+    assert refusal(response) == (422, "idempotency_key_reused")
+    assert checksum() == before
+
+
+def test_one_text_serves_every_operation(calls):
+    headers = {"X-Idempotency-Key": unique("key")}
+
+    answers = [calls[operation]().send(**headers) for operation in OPERATIONS]
+
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 200, 200]
+    assert not any(map(is_replay, answers))
+
+
+def test_key_of_another_operator_is_another_key(calls, make_token):
+    call, headers = calls["create_order"](), {"X-Idempotency-Key": unique("key")}
+    first = call.send(token=make_token("maria"), **headers)
+
+    second = call.send(token=make_token("peter"), **headers)
+
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert not is_replay(second)
+    assert second.json["id"] != first.json["id"]
+
+
+def test_program_can_not_read_the_answer_of_the_operator_it_acts_for(calls, service_token):
+    call, headers = calls["create_order"](), {"X-Idempotency-Key": unique("key")}
+    first = call.send(**headers)
+
+    second = call.send(token=service_token, **headers, **{"X-On-Behalf-Of": "demo"})
+    nobody = call.send(token=service_token, **headers)
+
+    assert [is_replay(answer) for answer in (second, nobody)] == [False, False]
+    assert len({first.json["id"], second.json["id"], nobody.json["id"]}) == 3
+
+
+def test_json_with_its_names_in_another_order_and_other_spaces_is_the_same_request(calls):
+    call, headers = calls["create_order"](), {"X-Idempotency-Key": unique("key")}
+    first = call.send(**headers)
+    text = json.dumps(dict(reversed(call.body.items())), indent=7)
+
+    second = call.api.post("/orders", body=text, headers={"Content-Type": "application/json; charset=utf-8", **headers})
+
+    assert is_replay(second)
+    assert second.content == first.content
+
+
+@pytest.mark.parametrize("operation", ["confirm_order", "cancel_order"])
+@pytest.mark.parametrize("body", [b"{}", b" { } "])
+def test_absent_body_and_empty_object_are_the_same_request(calls, operation, body):
+    call, headers = calls[operation](), {"X-Idempotency-Key": unique("key")}
+    first = call.api.post(call.path, headers=headers)
+
+    second = call.api.post(call.path, body=body, headers={"Content-Type": "application/json", **headers})
+
+    assert first.status_code == 200
+    assert is_replay(second)
+    assert second.content == first.content
+
+
+@for_every_operation
+def test_key_replays_until_the_last_microsecond_of_its_day(call, clock):
+    headers = {"X-Idempotency-Key": unique("key")}
+    first = call.send(**headers)
+    clock.advance(hours=24, microseconds=-1)
+
+    second = call.send(**headers)
+
+    assert is_replay(second)
+    assert second.content == first.content
+
+
+def test_expired_key_is_as_if_never_seen(calls, clock):
+    call, headers = calls["create_order"](), {"X-Idempotency-Key": unique("key")}
+    first = call.send(**headers)
+    clock.advance(hours=24)
+
+    second = call.send(body=call.other_body, **headers)
+    third = call.send(body=call.other_body, **headers)
+
+    assert (second.status_code, is_replay(second)) == (201, False)
+    assert second.json["id"] != first.json["id"]
+    assert (third.content, is_replay(third)) == (second.content, True)
+
+
+def test_row_of_a_key_says_what_it_did_and_how_long_it_lives(calls, other_connection):
+    call, key = calls["create_product"](), unique("key")
+    response = call.send(**{"X-Idempotency-Key": key})
+
+    cursor = other_connection.cursor()
+    cursor.execute(
+        "SELECT caller, operation, target_type, target_id, status, response_body,"
+        " TIMESTAMPDIFF(SECOND, created_at, expires_at) FROM idempotency_keys WHERE idempotency_key = %s",
+        (key,),
+    )
+    (caller, operation, target_type, target_id, status, body, lifetime) = cursor.fetchone()
+    assert (caller, operation) == ("operatorToken:demo", "create_product")
+    assert (target_type, target_id, status) == ("product", response.json["id"], 201)
+    assert bytes(body) == response.content
+    assert lifetime == 24 * 60 * 60

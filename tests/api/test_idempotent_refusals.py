@@ -1,0 +1,201 @@
+"""What a key survives: refusals that leave no trace of it, and replays that need only the database."""
+
+import pytest
+
+from common.problems import CustomersUnavailable
+from tests.contract_client import refusal
+from tests.factories import order_request, unique
+
+
+@pytest.fixture
+def headers():
+    return {"X-Idempotency-Key": unique("key")}
+
+
+@pytest.mark.reaches("insufficient_stock")
+def test_key_refused_for_short_stock_succeeds_when_stock_comes(orders_api, factory, checksum, headers):
+    product = factory.make_product(stock=0)
+    request = order_request(factory.make_customer(), (product, 1))
+    before = checksum()
+    refused = orders_api.post("/orders", json=request, headers=headers)
+    assert checksum() == before
+    orders_api.patch(f"/products/{product['id']}", json={"stock_delta": 1})
+
+    response = orders_api.post("/orders", json=request, headers=headers)
+
+    assert refusal(refused) == (409, "insufficient_stock")
+    assert response.status_code == 201
+    assert "idempotent-replayed" not in {name.lower() for name in response.headers}
+    assert factory.stock_of(product["id"]) == 0
+
+
+@pytest.mark.reaches("product_not_found")
+def test_key_of_a_refusal_may_serve_another_body(orders_api, factory, headers):
+    customer, product = factory.make_customer(), factory.make_product()
+    refused = orders_api.post("/orders", json=order_request(customer, ({"id": 2**63 - 1}, 1)), headers=headers)
+
+    response = orders_api.post("/orders", json=order_request(customer, (product, 1)), headers=headers)
+
+    assert refusal(refused) == (404, "product_not_found")
+    assert response.status_code == 201
+
+
+@pytest.mark.reaches("customers_unavailable")
+def test_key_refused_while_customers_is_down_succeeds_later(orders_api, factory, stub_customers, checksum, headers):
+    request = order_request(factory.make_customer(), (factory.make_product(), 1))
+    stub_customers.problem = CustomersUnavailable()
+    before = checksum()
+    refused = orders_api.post("/orders", json=request, headers=headers)
+    assert checksum() == before
+    stub_customers.problem = None
+
+    response = orders_api.post("/orders", json=request, headers=headers)
+
+    assert refusal(refused) == (503, "customers_unavailable")
+    assert response.status_code == 201
+
+
+@pytest.mark.reaches("customer_not_found")
+def test_key_refused_for_its_customer_leaves_no_trace(orders_api, factory, checksum, headers):
+    request = order_request({"id": 2**63 - 1}, (factory.make_product(), 1))
+    before = checksum()
+
+    response = orders_api.post("/orders", json=request, headers=headers)
+
+    assert refusal(response) == (404, "customer_not_found")
+    assert checksum() == before
+
+
+@pytest.mark.reaches("email_taken")
+def test_key_refused_for_a_taken_email_succeeds_when_it_is_free(customers_api, factory, checksum, headers):
+    taken = factory.make_customer()
+    request = {"name": "New", "email": taken["email"]}
+    before = checksum()
+    refused = customers_api.post("/customers", json=request, headers=headers)
+    assert checksum() == before
+    customers_api.delete(f"/customers/{taken['id']}")
+
+    response = customers_api.post("/customers", json=request, headers=headers)
+
+    assert refusal(refused) == (409, "email_taken")
+    assert response.status_code == 201
+
+
+@pytest.mark.reaches("sku_taken")
+def test_key_refused_for_a_taken_sku_leaves_no_trace(orders_api, factory, checksum, headers):
+    request = {"sku": factory.make_product()["sku"], "name": "Mouse", "price_cents": 1, "stock": 1}
+    before = checksum()
+
+    response = orders_api.post("/products", json=request, headers=headers)
+
+    assert refusal(response) == (409, "sku_taken")
+    assert checksum() == before
+
+
+@pytest.mark.reaches("order_state_conflict")
+def test_key_of_a_refused_confirm_leaves_no_trace(orders_api, factory, settings, checksum, headers):
+    order = factory.make_order(settings)
+    orders_api.post(f"/orders/{order['id']}/cancel")
+    before = checksum()
+
+    response = orders_api.post(f"/orders/{order['id']}/confirm", headers=headers)
+
+    assert refusal(response) == (409, "order_state_conflict")
+    assert checksum() == before
+
+
+@pytest.mark.reaches("cancel_window_closed")
+def test_key_of_a_refused_cancel_leaves_no_trace(orders_api, factory, settings, checksum, clock, headers):
+    order = factory.make_order(settings)
+    orders_api.post(f"/orders/{order['id']}/confirm", headers=headers)
+    clock.advance(seconds=601)
+    before = checksum()
+
+    response = orders_api.post(f"/orders/{order['id']}/cancel", headers=headers)
+
+    assert refusal(response) == (409, "cancel_window_closed")
+    assert checksum() == before
+
+
+@pytest.mark.reaches("invalid_request")
+def test_key_of_a_malformed_request_may_serve_the_mended_one(orders_api, factory, headers):
+    request = order_request(factory.make_customer(), (factory.make_product(), 1))
+    refused = orders_api.post("/orders", json={**request, "colour": "red"}, headers=headers)
+
+    response = orders_api.post("/orders", json=request, headers=headers)
+
+    assert refusal(refused) == (400, "invalid_request")
+    assert response.status_code == 201
+
+
+def test_replay_asks_customers_nothing(orders_api, factory, stub_customers, headers):
+    request = order_request(factory.make_customer(), (factory.make_product(), 1))
+    first = orders_api.post("/orders", json=request, headers=headers)
+    stub_customers.problem = CustomersUnavailable()
+
+    second = orders_api.post("/orders", json=request, headers=headers)
+
+    assert (second.status_code, second.content) == (201, first.content)
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert stub_customers.calls == 1
+
+
+def test_replay_is_the_first_answer_whatever_has_changed_since(customers_api, orders_api, factory, headers):
+    customer, product = factory.make_customer(), factory.make_product(stock=1)
+    request = order_request(customer, (product, 1), customer_reference="PO-1")
+    first = orders_api.post("/orders", json=request, headers=headers)
+    orders_api.patch(f"/products/{product['id']}", json={"price_cents": 1, "name": "New", "active": False})
+    customers_api.delete(f"/customers/{customer['id']}")
+    orders_api.post(f"{first.headers['Location']}/cancel")
+
+    second = orders_api.post("/orders", json=request, headers=headers)
+
+    assert (second.status_code, second.content) == (201, first.content)
+    assert second.headers["Location"] == first.headers["Location"]
+    assert orders_api.get(first.headers["Location"]).json["status"] == "CANCELED"
+
+
+def test_confirm_is_replayed_after_a_cancel(orders_api, factory, settings, headers):
+    order = factory.make_order(settings)
+    first = orders_api.post(f"/orders/{order['id']}/confirm", headers=headers)
+    orders_api.post(f"/orders/{order['id']}/cancel")
+
+    second = orders_api.post(f"/orders/{order['id']}/confirm", headers=headers)
+
+    assert (second.status_code, second.content) == (200, first.content)
+    assert second.json["status"] == "CONFIRMED"
+
+
+@pytest.mark.reaches("idempotency_key_reused")
+def test_reused_key_is_422_even_while_customers_is_down(orders_api, factory, stub_customers, headers, checksum):
+    customer, product = factory.make_customer(), factory.make_product()
+    orders_api.post("/orders", json=order_request(customer, (product, 1)), headers=headers)
+    stub_customers.problem = CustomersUnavailable()
+    before = checksum()
+
+    response = orders_api.post("/orders", json=order_request(customer, (product, 2)), headers=headers)
+
+    assert refusal(response) == (422, "idempotency_key_reused")
+    assert checksum() == before
+
+
+@pytest.mark.reaches("idempotency_key_in_flight")
+def test_key_whose_first_request_still_runs_is_409_after_a_bounded_wait(
+    orders_api, factory, settings, other_connection, checksum, clock
+):
+    order, key, before = factory.make_order(settings), unique("key"), checksum()
+    cursor = other_connection.cursor()
+    cursor.execute(
+        "INSERT INTO idempotency_keys (caller, operation, idempotency_key, fingerprint, created_at, expires_at)"
+        " VALUES ('operatorToken:demo', 'confirm_order', %s, REPEAT('x', 32), %s, %s)",
+        (key, clock(), clock()),
+    )
+
+    response = orders_api.post(f"/orders/{order['id']}/confirm", headers={"X-Idempotency-Key": key})
+    other_connection.rollback()
+
+    assert refusal(response) == (409, "idempotency_key_in_flight")
+    assert int(response.headers["Retry-After"]) >= 1
+    assert checksum() == before
+    again = orders_api.post(f"/orders/{order['id']}/confirm", headers={"X-Idempotency-Key": key})
+    assert again.status_code == 200

@@ -1,0 +1,281 @@
+"""Lists: pages by key, filters, and what is not a parameter or a cursor."""
+
+from datetime import timedelta
+
+import pytest
+
+from common import times
+from tests.contract_client import refusal
+from tests.factories import unique
+
+
+def walk(api, path, **params):
+    """Return the ids of all pages, each page a list."""
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = api.get(path, params={**params, "cursor": cursor}).json
+        pages.append([row["id"] for row in page["data"]])
+        cursor = page["next_cursor"]
+    return pages
+
+
+@pytest.fixture
+def mark():
+    """A text that only this test's rows have."""
+    return unique("mark")
+
+
+@pytest.fixture
+def customer(factory):
+    return factory.make_customer()
+
+
+@pytest.fixture
+def orders_of(factory, settings, customer, clock):
+    """`orders_of(seconds, …)` makes orders of `customer`, each that long after now; returns their ids."""
+    product, start = factory.make_product(stock=100), clock.now
+
+    def make(*seconds):
+        made = []
+        for offset in seconds:
+            clock.now = start + timedelta(seconds=offset)
+            made.append(factory.make_order(settings, customer, [{"product_id": product["id"], "qty": 1}])["id"])
+        return made
+
+    return make
+
+
+def test_customers_come_in_id_order_page_by_page(customers_api, factory, mark):
+    ids = [factory.make_customer(name=f"{mark} {number}")["id"] for number in range(5)]
+
+    assert walk(customers_api, "/customers", search=mark, limit=2) == [ids[:2], ids[2:4], ids[4:]]
+
+
+def test_products_come_in_id_order_inactive_ones_too(orders_api, factory, mark):
+    ids = [factory.make_product(name=f"{mark} {number}", active=number != 1)["id"] for number in range(4)]
+
+    assert walk(orders_api, "/products", search=mark, limit=2) == [ids[:2], ids[2:]]
+
+
+def test_orders_made_in_the_same_instant_come_newest_id_first(orders_api, customer, orders_of):
+    ids = orders_of(0, 0, 0, 1, 1, 2, 2)
+
+    pages = walk(orders_api, "/orders", customer_id=customer["id"], limit=3)
+
+    assert pages == [ids[:3:-1], ids[3:0:-1], ids[0:1]]
+
+
+def test_orders_are_sorted_by_time_and_not_by_id(orders_api, customer, orders_of):
+    ids = orders_of(5, 0, 9)
+
+    pages = walk(orders_api, "/orders", customer_id=customer["id"], limit=1)
+
+    assert pages == [[ids[2]], [ids[0]], [ids[1]]]
+
+
+def test_events_come_oldest_first_page_by_page(orders_api, factory, settings):
+    path = f"/orders/{factory.make_order(settings)['id']}"
+    orders_api.post(f"{path}/confirm", headers={"X-Idempotency-Key": unique("key")})
+    orders_api.post(f"{path}/cancel")
+    ids = [event["id"] for event in orders_api.get(f"{path}/events").json["data"]]
+
+    pages = walk(orders_api, f"{path}/events", limit=2)
+
+    assert len(ids) == 3
+    assert pages == [sorted(ids)[:2], sorted(ids)[2:]]
+
+
+def test_row_added_behind_the_cursor_does_not_shift_the_next_page(orders_api, customer, orders_of):
+    ids = orders_of(0, 1, 2, 3)
+    first = orders_api.get("/orders", params={"customer_id": customer["id"], "limit": 2}).json
+    orders_of(9)
+
+    second = orders_api.get(
+        "/orders", params={"customer_id": customer["id"], "limit": 2, "cursor": first["next_cursor"]}
+    ).json
+
+    assert [row["id"] for row in first["data"] + second["data"]] == ids[::-1]
+    assert second["next_cursor"] is None
+
+
+def test_full_last_page_has_no_next_cursor(orders_api, customer, orders_of):
+    orders_of(0, 1)
+
+    response = orders_api.get("/orders", params={"customer_id": customer["id"], "limit": 2})
+
+    assert len(response.json["data"]) == 2
+    assert response.json["next_cursor"] is None
+
+
+def test_list_of_nothing_is_an_empty_page(orders_api):
+    response = orders_api.get("/orders", params={"customer_id": 2**63 - 1})
+
+    assert response.json == {"data": [], "next_cursor": None}
+
+
+def test_listed_order_is_the_order_without_items_and_customer(orders_api, customer, orders_of):
+    (order_id,) = orders_of(0)
+    order = orders_api.get(f"/orders/{order_id}").json
+
+    listed = orders_api.get("/orders", params={"customer_id": customer["id"]}).json["data"]
+
+    assert listed == [{name: order[name] for name in order if name not in ("customer", "items")}]
+
+
+@pytest.mark.parametrize(("params", "length"), [({}, 20), ({"limit": 1}, 1), ({"limit": 21}, 21), ({"limit": 100}, 25)])
+def test_limit_defaults_to_20_and_goes_to_100(orders_api, customer, orders_of, params, length):
+    orders_of(*range(25))
+
+    response = orders_api.get("/orders", params={"customer_id": customer["id"], **params})
+
+    assert len(response.json["data"]) == length
+
+
+@pytest.mark.parametrize("cursor", ["", "0"])
+def test_empty_cursor_and_zero_are_the_first_page(orders_api, customer, orders_of, cursor):
+    ids = orders_of(0, 1)
+
+    response = orders_api.get("/orders", params={"customer_id": customer["id"], "cursor": cursor})
+
+    assert [row["id"] for row in response.json["data"]] == ids[::-1]
+
+
+def test_empty_parameters_count_as_absent(orders_api, customer, orders_of):
+    ids = orders_of(0, 1)
+
+    response = orders_api.get("/orders", query_string=f"status=&cursor=&from=&to=&limit=&customer_id={customer['id']}")
+
+    assert [row["id"] for row in response.json["data"]] == ids[::-1]
+
+
+@pytest.mark.parametrize(("api", "path"), [("customers_api", "/customers"), ("orders_api", "/products")])
+def test_empty_search_is_the_whole_list(request, factory, api, path):
+    factory.make_customer()
+    factory.make_product()
+
+    response = request.getfixturevalue(api).get(path, query_string="search=&limit=1")
+
+    assert response.status_code == 200
+    assert len(response.json["data"]) == 1
+
+
+def at(clock, seconds, offset_hours=0):
+    """Return the RFC 3339 text of that many seconds after the clock, with the offset given."""
+    local = clock.now + timedelta(seconds=seconds, hours=offset_hours)
+    return local.isoformat(timespec="microseconds") + f"{offset_hours:+03d}:00"
+
+
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        ({"from": 1}, [3, 2, 1]),
+        ({"from": 1.000001}, [3, 2]),
+        ({"to": 2}, [1, 0]),
+        ({"to": 2.000001}, [2, 1, 0]),
+        ({"from": 1, "to": 3}, [2, 1]),
+        ({"from": 1, "to": 1}, []),
+        ({"from": 3, "to": 1}, []),
+    ],
+)
+@pytest.mark.parametrize("offset_hours", [0, 2, -11])
+def test_from_is_inclusive_and_to_exclusive_in_any_zone(
+    orders_api, customer, orders_of, clock, limits, found, offset_hours
+):
+    ids = orders_of(0, 1, 2, 3)
+    clock.advance(seconds=-3)
+    params = {name: at(clock, seconds, offset_hours) for name, seconds in limits.items()}
+
+    response = orders_api.get("/orders", params={"customer_id": customer["id"], **params})
+
+    assert [row["id"] for row in response.json["data"]] == [ids[index] for index in found]
+
+
+@pytest.mark.parametrize(
+    ("status", "found"), [("CREATED", [3, 0]), ("CONFIRMED", [2]), ("CANCELED", [1])]
+)
+@pytest.mark.parametrize("limits", [{}, {"from": 0}, {"to": 9}, {"from": 0, "to": 9}], ids=lambda limits: str(limits))
+def test_filters_combine(orders_api, customer, orders_of, clock, status, found, limits):
+    ids = orders_of(0, 1, 2, 3)
+    orders_of(20)
+    clock.advance(seconds=-20)
+    orders_api.post(f"/orders/{ids[1]}/cancel")
+    orders_api.post(f"/orders/{ids[2]}/confirm", headers={"X-Idempotency-Key": unique("key")})
+    params = {"to": times.to_json(clock.now + timedelta(seconds=10))}
+    params |= {name: at(clock, seconds) for name, seconds in limits.items()}
+
+    pages = walk(orders_api, "/orders", customer_id=customer["id"], status=status, limit=1, **params)
+
+    assert pages == [[ids[index]] for index in found]
+
+
+def test_status_filter_without_a_customer_finds_orders_of_all(orders_api, factory, settings, clock):
+    clock.advance(days=3000)
+    ids = [factory.make_order(settings)["id"], factory.make_order(settings)["id"]]
+
+    response = orders_api.get("/orders", params={"status": "CREATED", "from": times.to_json(clock.now)})
+
+    assert [row["id"] for row in response.json["data"]] == ids[::-1]
+
+
+@pytest.mark.reaches("invalid_request")
+@pytest.mark.parametrize(
+    ("query", "pointer", "code"),
+    [
+        ("limit=0", "query:limit", "minimum"),
+        ("limit=101", "query:limit", "maximum"),
+        ("limit=-1", "query:limit", "minimum"),
+        ("limit=abc", "query:limit", "type"),
+        ("limit=1.0", "query:limit", "type"),
+        ("limit=%2B1", "query:limit", "type"),
+        ("limit=1_0", "query:limit", "type"),
+        ("limit=%D9%A1", "query:limit", "type"),
+        ("limit=99999999999999999999", "query:limit", "type"),
+        ("customer_id=0", "query:customer_id", "minimum"),
+        ("customer_id=9223372036854775808", "query:customer_id", "maximum"),
+        ("customer_id=007", "query:customer_id", "type"),
+        ("customer_id=-1", "query:customer_id", "minimum"),
+        ("status=created", "query:status", "enum"),
+        ("status=NONE", "query:status", "enum"),
+        ("from=yesterday-or-the-day-before", "query:from", "format"),
+        ("from=2026-11-25T03:10:30", "query:from", "min_length"),
+        ("from=2026-11-25T03:10:30.1234567Z", "query:from", "format"),
+        ("from=2026-13-25T03:10:30Z", "query:from", "format"),
+        ("to=2026-11-25T03:10:30+02:00", "query:to", "format"),
+        ("to=0001-01-01T00:00:00%2B02:00", "query:to", "format"),
+        ("cursor=" + "A" * 201, "query:cursor", "max_length"),
+        ("cursor=a%20b", "query:cursor", "pattern"),
+        ("colour=red", "query", "unknown"),
+        ("Status=CREATED", "query", "unknown"),
+        ("=", "query", "unknown"),
+        ("limit=1&limit=1", "query:limit", "repeated"),
+        ("limit=1&limit=", "query:limit", "repeated"),
+        ("status=%FF%FE", "query", "malformed"),
+        ("&".join(["limit=1"] * 21), "query", "malformed"),
+    ],
+)
+def test_parameter_against_the_contract_is_400_with_its_pointer(orders_api, query, pointer, code):
+    response = orders_api.get("/orders", query_string=query)
+
+    assert refusal(response) == (400, "invalid_request")
+    assert (pointer, code) in {(error["pointer"], error["code"]) for error in response.json["errors"]}
+
+
+@pytest.mark.reaches("invalid_request")
+@pytest.mark.parametrize("path", ["/products/1", "/orders/1", "/health", "/orders/1/events"])
+def test_unknown_parameter_is_400_on_every_read(orders_api, path):
+    response = orders_api.get(path, query_string="colour=red")
+
+    assert refusal(response) == (400, "invalid_request")
+    assert "red" not in response.text
+    assert "colour" not in response.text
+
+
+@pytest.mark.reaches("invalid_request")
+@pytest.mark.parametrize("path", ["/orders", "/products", "/orders/1/confirm", "/orders/1/cancel"])
+def test_unknown_parameter_is_400_on_every_write(orders_api, checksum, path):
+    before = checksum()
+
+    response = orders_api.post(path, query_string="dry_run=true")
+
+    assert refusal(response) == (400, "invalid_request")
+    assert checksum() == before

@@ -1,0 +1,268 @@
+"""Making orders: totals, merged lines, snapshots, and every refusal with nothing written."""
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+
+from common import times
+from common.problems import CustomersUnavailable
+from tests.contract_client import refusal
+from tests.factories import order_request, unique
+
+
+def test_order_takes_stock_and_is_found_at_its_location(orders_api, factory):
+    product = factory.make_product(stock=10)
+
+    response = orders_api.post("/orders", json=order_request(factory.make_customer(), (product, 3)))
+
+    assert response.status_code == 201
+    assert response.headers["Location"] == f"/orders/{response.json['id']}"
+    assert orders_api.get(response.headers["Location"]).content == response.content
+    assert factory.stock_of(product["id"]) == 7
+
+
+def test_order_shows_its_lines_in_the_order_sent_with_exact_totals(orders_api, factory, clock):
+    cheap, dear = factory.make_product(price_cents=333), factory.make_product(price_cents=99_999_999, stock=100_000)
+    customer = factory.make_customer(phone="+1-555-0100")
+    request = order_request(customer, (dear, 100_000), (cheap, 3), customer_reference="PO-1")
+
+    order = orders_api.post("/orders", json=request).json
+
+    now = times.to_json(clock.now)
+    assert order == {
+        "id": order["id"],
+        "customer_id": customer["id"],
+        "customer": {name: customer[name] for name in ("id", "name", "email", "phone")},
+        "customer_reference": "PO-1",
+        "status": "CREATED",
+        "total_cents": 9_999_999_900_999,
+        "version": 1,
+        "created_at": now,
+        "confirmed_at": None,
+        "canceled_at": None,
+        "expires_at": times.to_json(clock.now + timedelta(days=1)),
+        "items": [
+            {
+                "product_id": dear["id"],
+                "sku": dear["sku"],
+                "name": dear["name"],
+                "qty": 100_000,
+                "unit_price_cents": 99_999_999,
+                "subtotal_cents": 9_999_999_900_000,
+            },
+            {
+                "product_id": cheap["id"],
+                "sku": cheap["sku"],
+                "name": cheap["name"],
+                "qty": 3,
+                "unit_price_cents": 333,
+                "subtotal_cents": 999,
+            },
+        ],
+        "allowed_actions": ["confirm", "cancel"],
+    }
+
+
+def test_order_never_expires_where_the_ttl_is_zero(make_orders_api, factory, settings):
+    api = make_orders_api(settings=dataclasses.replace(settings, order_ttl_seconds=0))
+
+    order = api.post("/orders", json=order_request(factory.make_customer(), (factory.make_product(), 1))).json
+
+    assert order["expires_at"] is None
+
+
+def test_lines_that_name_one_product_twice_are_merged(orders_api, factory):
+    first, second = factory.make_product(stock=10), factory.make_product(stock=10)
+    request = order_request(factory.make_customer(), (first, 2), (second, 1), (first, 3))
+
+    response = orders_api.post("/orders", json=request)
+
+    assert response.status_code == 201
+    assert [(item["product_id"], item["qty"]) for item in response.json["items"]] == [
+        (first["id"], 5),
+        (second["id"], 1),
+    ]
+    assert (factory.stock_of(first["id"]), factory.stock_of(second["id"])) == (5, 9)
+
+
+def test_hundred_lines_at_every_bound_make_an_exact_total(orders_api, factory):
+    product = factory.make_product(price_cents=100_000_000, stock=1_000_000_000)
+    request = order_request(factory.make_customer(), *[(product, 100_000)] * 100)
+
+    response = orders_api.post("/orders", json=request)
+
+    assert response.status_code == 201
+    assert response.json["total_cents"] == 1_000_000_000_000_000
+    assert factory.stock_of(product["id"]) == 990_000_000
+
+
+def test_order_of_the_last_piece_leaves_zero(orders_api, factory):
+    product = factory.make_product(stock=5)
+
+    response = orders_api.post("/orders", json=order_request(factory.make_customer(), (product, 5)))
+
+    assert response.status_code == 201
+    assert factory.stock_of(product["id"]) == 0
+
+
+@pytest.mark.reaches("insufficient_stock")
+def test_order_beyond_stock_is_409_naming_every_short_line_and_takes_nothing(orders_api, factory, checksum):
+    short, enough, empty = (factory.make_product(stock=stock) for stock in (5, 100, 0))
+    request = order_request(factory.make_customer(), (short, 3), (enough, 1), (empty, 1), (short, 3))
+    before = checksum()
+
+    response = orders_api.post("/orders", json=request)
+
+    assert refusal(response) == (409, "insufficient_stock")
+    assert response.json["items"] == [
+        {"product_id": short["id"], "sku": short["sku"], "requested": 6, "available": 5},
+        {"product_id": empty["id"], "sku": empty["sku"], "requested": 1, "available": 0},
+    ]
+    assert checksum() == before
+
+
+@pytest.mark.reaches("product_not_found")
+def test_order_of_products_that_never_were_is_404_naming_each_line(orders_api, factory, checksum):
+    known, unknown = factory.make_product(), {"id": 2**63 - 1}
+    request = order_request(factory.make_customer(), (unknown, 1), (known, 1), (unknown, 1))
+    before = checksum()
+
+    response = orders_api.post("/orders", json=request)
+
+    assert refusal(response) == (404, "product_not_found")
+    assert [error["pointer"] for error in response.json["errors"]] == ["#/items/0/product_id", "#/items/2/product_id"]
+    assert checksum() == before
+
+
+@pytest.mark.reaches("product_not_found")
+def test_hundred_unknown_products_are_404_with_twenty_errors_at_most(orders_api, factory, checksum):
+    request = order_request(factory.make_customer(), *(({"id": 2**63 - 1 - number}, 1) for number in range(100)))
+    before = checksum()
+
+    response = orders_api.post("/orders", json=request)
+
+    assert refusal(response) == (404, "product_not_found")
+    assert len(response.json["errors"]) == 20
+    assert checksum() == before
+
+
+@pytest.mark.reaches("product_inactive")
+def test_order_of_an_inactive_product_is_409_naming_its_line(orders_api, factory, checksum):
+    active, inactive = factory.make_product(), factory.make_product(active=False)
+    request = order_request(factory.make_customer(), (active, 1), (inactive, 1))
+    before = checksum()
+
+    response = orders_api.post("/orders", json=request)
+
+    assert refusal(response) == (409, "product_inactive")
+    assert [error["pointer"] for error in response.json["errors"]] == ["#/items/1/product_id"]
+    assert checksum() == before
+
+
+@pytest.mark.reaches("customer_not_found")
+def test_order_of_a_customer_that_never_was_is_404(orders_api, factory, checksum):
+    request = order_request({"id": 2**63 - 1}, (factory.make_product(), 1))
+    before = checksum()
+
+    response = orders_api.post("/orders", json=request)
+
+    assert refusal(response) == (404, "customer_not_found")
+    assert checksum() == before
+
+
+@pytest.mark.reaches("customer_not_found")
+def test_order_of_a_deleted_customer_is_404(customers_api, orders_api, factory, checksum):
+    customer, product = factory.make_customer(), factory.make_product()
+    customers_api.delete(f"/customers/{customer['id']}")
+    before = checksum()
+
+    response = orders_api.post("/orders", json=order_request(customer, (product, 1)))
+
+    assert refusal(response) == (404, "customer_not_found")
+    assert checksum() == before
+
+
+@pytest.mark.reaches("customers_unavailable")
+def test_order_while_customers_is_down_is_503_and_writes_nothing(orders_api, factory, stub_customers, checksum):
+    request = order_request(factory.make_customer(), (factory.make_product(), 1))
+    stub_customers.problem = CustomersUnavailable()
+    before = checksum()
+
+    response = orders_api.post("/orders", json=request)
+
+    assert refusal(response) == (503, "customers_unavailable")
+    assert int(response.headers["Retry-After"]) >= 1
+    assert checksum() == before
+
+
+@pytest.mark.reaches("duplicate_reference")
+@pytest.mark.parametrize("reference", ["PO-2026-é", "po-2026-É"])
+def test_reference_of_another_order_of_the_customer_is_409(orders_api, factory, checksum, settings, reference):
+    customer, product = factory.make_customer(), factory.make_product()
+    factory.make_order(settings, customer, customer_reference="PO-2026-é")
+    before = checksum()
+
+    response = orders_api.post("/orders", json=order_request(customer, (product, 1), customer_reference=reference))
+
+    assert refusal(response) == (409, "duplicate_reference")
+    assert checksum() == before
+
+
+def test_reference_is_another_customers_own_matter(orders_api, factory, settings):
+    reference = unique("PO")
+    factory.make_order(settings, customer_reference=reference)
+    request = order_request(factory.make_customer(), (factory.make_product(), 1), customer_reference=reference)
+
+    assert orders_api.post("/orders", json=request).status_code == 201
+
+
+@pytest.mark.parametrize("fields", [{}, {"customer_reference": None}])
+def test_orders_without_a_reference_stand_side_by_side(orders_api, factory, fields):
+    request = order_request(factory.make_customer(), (factory.make_product(), 1), **fields)
+
+    answers = [orders_api.post("/orders", json=request), orders_api.post("/orders", json=request)]
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json["id"] != answers[1].json["id"]
+    assert answers[0].json["customer_reference"] is None
+
+
+def test_reference_is_free_again_after_a_cancel(orders_api, factory):
+    request = order_request(factory.make_customer(), (factory.make_product(), 1), customer_reference="PO-1")
+    first = orders_api.post("/orders", json=request).json
+    orders_api.post(f"/orders/{first['id']}/cancel")
+
+    second = orders_api.post("/orders", json=request)
+
+    assert second.status_code == 201
+    assert second.json["id"] != first["id"]
+    assert orders_api.get(f"/orders/{first['id']}").json["customer_reference"] == "PO-1"
+
+
+def test_order_reads_the_same_after_product_and_customer_change(customers_api, orders_api, factory):
+    customer, product = factory.make_customer(), factory.make_product()
+    made = orders_api.post("/orders", json=order_request(customer, (product, 1)))
+    orders_api.patch(f"/products/{product['id']}", json={"name": "New", "price_cents": 1, "active": False})
+    customers_api.put(f"/customers/{customer['id']}", json={"name": "New", "email": f"{unique('new')}@example.test"})
+    customers_api.delete(f"/customers/{customer['id']}")
+
+    read = orders_api.get(made.headers["Location"])
+
+    assert read.content == made.content
+
+
+@pytest.mark.reaches("order_not_found")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", ""), ("GET", "/events"), ("POST", "/confirm"), ("POST", "/cancel")],
+)
+def test_order_that_never_was_is_404(orders_api, checksum, method, path):
+    before = checksum()
+
+    response = orders_api.request(
+        method, "/orders/9223372036854775807" + path, headers={"X-Idempotency-Key": unique("key")}
+    )
+
+    assert refusal(response) == (404, "order_not_found")
+    assert checksum() == before

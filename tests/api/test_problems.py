@@ -1,0 +1,157 @@
+"""Problem documents: their form, the request id in them, and what they never say."""
+
+import logging
+
+import pytest
+
+from common.problems import REGISTRY
+from tests.contract_client import refusal
+from tests.factories import order_request, unique
+
+
+@pytest.mark.reaches("not_found")
+@pytest.mark.parametrize("path", ["/", "/order", "/orders/1/ship", "/orders/1/confirm/", "/../etc/passwd", "/customers"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_unknown_address_is_404(orders_api, method, path):
+    response = orders_api.request(method, path)
+
+    assert refusal(response) == (404, "not_found")
+    assert response.json["detail"] == REGISTRY["not_found"].detail
+
+
+@pytest.mark.reaches("method_not_allowed")
+@pytest.mark.parametrize(
+    ("api", "method", "path", "allowed"),
+    [
+        ("customers_api", "DELETE", "/customers", {"GET", "POST"}),
+        ("customers_api", "PATCH", "/customers/1", {"GET", "PUT", "DELETE"}),
+        ("customers_api", "POST", "/customers/1", {"GET", "PUT", "DELETE"}),
+        ("customers_api", "POST", "/internal/customers/1", {"GET"}),
+        ("customers_api", "GET", "/auth/token", {"POST"}),
+        ("customers_api", "POST", "/health", {"GET"}),
+        ("orders_api", "PUT", "/products", {"GET", "POST"}),
+        ("orders_api", "DELETE", "/products/1", {"GET", "PATCH"}),
+        ("orders_api", "PATCH", "/orders", {"GET", "POST"}),
+        ("orders_api", "PUT", "/orders/1", {"GET"}),
+        ("orders_api", "DELETE", "/orders/1", {"GET"}),
+        ("orders_api", "GET", "/orders/1/confirm", {"POST"}),
+        ("orders_api", "PUT", "/orders/1/cancel", {"POST"}),
+        ("orders_api", "POST", "/orders/1/events", {"GET"}),
+    ],
+)
+def test_method_that_a_path_does_not_take_is_405_naming_those_it_takes(request, checksum, api, method, path, allowed):
+    before = checksum()
+
+    response = request.getfixturevalue(api).request(method, path)
+
+    assert refusal(response) == (405, "method_not_allowed")
+    assert set(response.headers["Allow"].split(", ")) - {"OPTIONS"} == allowed
+    assert checksum() == before
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/xml", "image/*", "*/*;q=0", "rubbish", ""])
+@pytest.mark.parametrize(
+    ("method", "path", "token", "status"),
+    [
+        ("GET", "/nowhere", None, 404),
+        ("PUT", "/orders", None, 405),
+        ("GET", "/orders", None, 401),
+        ("GET", "/orders?colour=red", ..., 400),
+        ("GET", "/products/9223372036854775807", ..., 404),
+    ],
+)
+def test_problem_is_problem_json_whatever_accept_says(orders_api, accept, method, path, token, status):
+    response = orders_api.request(method, path, token=token, headers={"Accept": accept})
+
+    assert response.status_code == status
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.json["status"] == status
+
+
+def test_problem_document_has_every_member_of_rfc_9457(orders_api):
+    response = orders_api.get("/orders/9223372036854775807", headers={"X-Request-ID": "abc.DEF-1_2"})
+
+    assert response.json == {
+        "type": "urn:problem-type:b2b:order_not_found",
+        "title": "Order not found",
+        "status": 404,
+        "detail": "There is no such order.",
+        "instance": "urn:request:abc.DEF-1_2",
+        "code": "order_not_found",
+        "request_id": "abc.DEF-1_2",
+    }
+
+
+@pytest.mark.parametrize("given", ["a", "x" * 64, "abc.DEF-1_2"])
+@pytest.mark.parametrize("path", ["/health", "/orders", "/nowhere"])
+def test_request_id_comes_back(orders_api, given, path):
+    assert orders_api.get(path, headers={"X-Request-ID": given}).headers["X-Request-ID"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a/b", "é", "a,b", '"a"', "a\tb"])
+@pytest.mark.parametrize("path", ["/health", "/nowhere"])
+def test_malformed_request_id_is_replaced_by_a_new_one(orders_api, given, path):
+    answers = [orders_api.get(path, headers={"X-Request-ID": given}) for _ in range(2)]
+
+    ids = {answer.headers["X-Request-ID"] for answer in answers}
+    assert given not in ids
+    assert len(ids) == 2
+    assert {len(text) for text in ids} == {32}
+
+
+def test_request_without_an_id_gets_one(orders_api):
+    assert len({orders_api.get("/health").headers["X-Request-ID"] for _ in range(3)}) == 3
+
+
+@pytest.mark.reaches("internal_error")
+def test_failure_of_ours_is_500_that_says_only_its_request_id(
+    orders_api, factory, stub_customers, checksum, caplog
+):
+    stub_customers.problem = RuntimeError("SELECT password_hash FROM operators: s3cret")
+    request = order_request(factory.make_customer(), (factory.make_product(), 1))
+    before = checksum()
+
+    response = orders_api.post("/orders", json=request, headers={"X-Request-ID": "the-request"})
+
+    assert refusal(response) == (500, "internal_error")
+    assert response.json == {
+        "type": "urn:problem-type:b2b:internal_error",
+        "title": "Internal error",
+        "status": 500,
+        "detail": REGISTRY["internal_error"].detail,
+        "instance": "urn:request:the-request",
+        "code": "internal_error",
+        "request_id": "the-request",
+    }
+    assert "s3cret" not in str(response.headers)
+    assert checksum() == before
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "the-request" in record.getMessage()
+    assert "s3cret" in str(record.exc_info[1])
+
+
+def test_service_goes_on_after_a_failure(orders_api, factory, stub_customers):
+    request = order_request(factory.make_customer(), (factory.make_product(), 1))
+    headers = {"X-Idempotency-Key": unique("key")}
+    stub_customers.problem = RuntimeError()
+    failed = orders_api.post("/orders", json=request, headers=headers)
+    stub_customers.problem = None
+
+    response = orders_api.post("/orders", json=request, headers=headers)
+
+    assert (failed.status_code, response.status_code) == (500, 201)
+
+
+@pytest.mark.parametrize(("api", "service"), [("customers_api", "customers"), ("orders_api", "orders")])
+def test_health_needs_no_token_and_no_database(request, api, service):
+    response = request.getfixturevalue(api).get("/health", token=None)
+
+    assert response.json == {"ok": True, "status": "ok", "service": service}
+
+
+@pytest.mark.parametrize("path", ["/health", "/products", "/orders"])
+def test_options_needs_no_token(orders_api, path):
+    response = orders_api.request("OPTIONS", path, token=None)
+
+    assert response.status_code == 200
+    assert "GET" in response.headers["Allow"]

@@ -1,0 +1,179 @@
+"""Products and stock: adding, reading, changing, and never below zero."""
+
+import pytest
+
+from tests.contract_client import refusal
+from tests.factories import unique
+
+MAX_STOCK = 1_000_000_000
+
+
+def new_product(**overrides):
+    return {"sku": unique("SKU"), "name": "Laptop Pro", "price_cents": 129900, "stock": 10, **overrides}
+
+
+def test_added_product_is_answered_and_found_at_its_location(orders_api):
+    request = new_product()
+
+    response = orders_api.post("/products", json=request)
+
+    assert response.status_code == 201
+    assert {name: response.json[name] for name in request} == request
+    assert response.json["active"] is True
+    assert response.headers["Location"] == f"/products/{response.json['id']}"
+    assert orders_api.get(response.headers["Location"]).content == response.content
+
+
+def test_fields_come_in_the_documented_order(orders_api):
+    response = orders_api.post("/products", json=new_product())
+
+    assert list(response.json) == [
+        "id", "sku", "name", "price_cents", "stock", "active", "created_at", "updated_at",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", [{"price_cents": 0, "stock": 0}, {"price_cents": 100_000_000, "stock": MAX_STOCK}])
+def test_bounds_of_price_and_stock_are_accepted(orders_api, fields):
+    response = orders_api.post("/products", json=new_product(**fields))
+
+    assert response.status_code == 201
+    assert {name: response.json[name] for name in fields} == fields
+
+
+@pytest.mark.reaches("invalid_request")
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("price_cents", -1, "minimum"),
+        ("price_cents", 100_000_001, "maximum"),
+        ("stock", -1, "minimum"),
+        ("stock", MAX_STOCK + 1, "maximum"),
+        ("sku", "", "min_length"),
+        ("sku", "x" * 65, "max_length"),
+        ("sku", " A", "pattern"),
+        ("sku", "A B", "pattern"),
+        ("sku", "É", "pattern"),
+        ("sku", 7, "type"),
+        ("name", "x" * 201, "max_length"),
+        ("name", " A", "pattern"),
+        ("name", None, "type"),
+        ("price_cents", True, "type"),
+        ("price_cents", "1", "type"),
+    ],
+)
+def test_field_out_of_bounds_is_400_with_its_pointer(orders_api, checksum, field, value, code):
+    before = checksum()
+
+    response = orders_api.post("/products", json=new_product(**{field: value}))
+
+    assert refusal(response) == (400, "invalid_request")
+    assert (f"#/{field}", code) in {(error["pointer"], error["code"]) for error in response.json["errors"]}
+    assert checksum() == before
+
+
+@pytest.mark.reaches("sku_taken")
+@pytest.mark.parametrize("change", [str.lower, str.upper])
+def test_taken_sku_is_409_whatever_its_case(orders_api, factory, checksum, change):
+    product = factory.make_product()
+    before = checksum()
+
+    response = orders_api.post("/products", json=new_product(sku=change(product["sku"])))
+
+    assert refusal(response) == (409, "sku_taken")
+    assert checksum() == before
+
+
+@pytest.mark.reaches("product_not_found")
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+def test_product_that_never_was_is_404(orders_api, checksum, method):
+    before = checksum()
+
+    response = orders_api.request(method, "/products/9223372036854775807", json={"stock": 1})
+
+    assert refusal(response) == (404, "product_not_found")
+    assert checksum() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "effect"),
+    [
+        ({"name": "Laptop Pro 2"}, {"name": "Laptop Pro 2"}),
+        ({"price_cents": 0}, {"price_cents": 0}),
+        ({"stock": 0}, {"stock": 0}),
+        ({"stock": 7}, {"stock": 7}),
+        ({"stock_delta": 20}, {"stock": 30}),
+        ({"stock_delta": -10}, {"stock": 0}),
+        ({"stock_delta": 0}, {"stock": 10}),
+        ({"active": False}, {"active": False}),
+        ({"stock_delta": -1, "name": "B", "active": False}, {"stock": 9, "name": "B", "active": False}),
+    ],
+)
+def test_patch_changes_the_fields_given_and_keeps_the_others(orders_api, factory, clock, changes, effect):
+    product = factory.make_product(stock=10)
+    clock.advance(seconds=5)
+
+    response = orders_api.patch(f"/products/{product['id']}", json=changes)
+
+    expected = {**product, **effect, "updated_at": clock.now.isoformat(timespec="microseconds") + "Z"}
+    assert response.status_code == 200
+    assert response.json == expected
+    assert orders_api.get(f"/products/{product['id']}").json == expected
+
+
+def test_patch_that_changes_nothing_still_makes_a_new_version(orders_api, factory):
+    path = f"/products/{factory.make_product(stock=10)['id']}"
+    old = orders_api.get(path).headers["ETag"]
+
+    first = orders_api.patch(path, json={"stock": 10}).headers["ETag"]
+    second = orders_api.patch(path, json={"stock": 10}).headers["ETag"]
+
+    assert len({old, first, second}) == 3
+    assert orders_api.get(path).headers["ETag"] == second
+
+
+@pytest.mark.reaches("insufficient_stock")
+def test_delta_below_zero_is_409_naming_what_there_is_and_changes_nothing(orders_api, factory, checksum):
+    product = factory.make_product(stock=10)
+    before = checksum()
+
+    response = orders_api.patch(f"/products/{product['id']}", json={"stock_delta": -11, "name": "New"})
+
+    assert refusal(response) == (409, "insufficient_stock")
+    assert response.json["items"] == [
+        {"product_id": product["id"], "sku": product["sku"], "requested": 11, "available": 10}
+    ]
+    assert checksum() == before
+
+
+@pytest.mark.reaches("invalid_request")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"stock": 1, "stock_delta": 1},
+        {"sku": "NEW"},
+        {"stock": -1},
+        {"stock_delta": MAX_STOCK + 1},
+        {"stock_delta": -MAX_STOCK - 1},
+        {"active": 1},
+        {"active": None},
+        {"name": None},
+    ],
+)
+def test_patch_against_the_contract_is_400_and_changes_nothing(orders_api, factory, checksum, changes):
+    product = factory.make_product()
+    before = checksum()
+
+    response = orders_api.patch(f"/products/{product['id']}", json=changes)
+
+    assert refusal(response) == (400, "invalid_request")
+    assert checksum() == before
+
+
+def test_stock_may_grow_past_what_one_request_may_set(orders_api, factory):
+    product = factory.make_product(stock=MAX_STOCK)
+
+    response = orders_api.patch(f"/products/{product['id']}", json={"stock_delta": MAX_STOCK})
+
+    assert response.status_code == 200
+    assert factory.stock_of(product["id"]) == 2 * MAX_STOCK

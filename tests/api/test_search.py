@@ -1,0 +1,125 @@
+"""Search: exactly "contains", case-insensitively, whatever the characters are."""
+
+import pytest
+
+from tests.contract_client import refusal
+from tests.factories import unique
+
+
+def found(api, path, search):
+    """Return the ids of all pages of a search."""
+    ids, cursor = set(), ""
+    while cursor is not None:
+        page = api.get(path, params={"search": search, "limit": 100, "cursor": cursor})
+        assert page.status_code == 200, page.text
+        ids |= {row["id"] for row in page.json["data"]}
+        cursor = page.json["next_cursor"]
+    return ids
+
+
+CASES = {
+    "part of two words": ("Laptop Pro 15", "Laptop and Pro", "top Pr"),
+    "upper case": ("Laptop Pro", "Laptap", "LAPTOP"),
+    "lower case": ("LAPTOP PRO", "LAPTAP", "laptop"),
+    "accent in upper case": ("Café crème", "Coffee", "CAFÉ"),
+    "capital I with a dot": ("İstanbul lamp", "Ankara lamp", "İstanb"),
+    "percent": ("100% cotton", "100 cotton", "100%"),
+    "only percent": ("50 % off", "half off", "%"),
+    "underscore": ("cable a_b", "cable axb", "a_b"),
+    "only underscore": ("snake_case", "camelCase", "_"),
+    "pipe": ("x|y adapter", "xy adapter", "x|y"),
+    "pipe before percent": ("5|% zinc", "5% zinc", "5|%"),
+    "double quotes": ('27" monitor', "27 monitor", '27"'),
+    "phrase in quotes": ('the "best" desk', "the best desk", '"best" desk'),
+    "single quote": ("O'Neill desk", "ONeill desk", "O'Ne"),
+    "backslash": ("C:\\path", "C:path", "C:\\pa"),
+    "boolean operators": ("shelf +foo -bar*", "shelf foo bar", "+foo -bar*"),
+    "brackets": ("shelf (60x40) <new> ~x", "shelf 60x40 new x", "(60x40) <new> ~"),
+    "at sign": ("a@4 paper", "a4 paper", "a@4"),
+    "4-byte character": ("Party 😀 pack", "Party 🎉 pack", "😀"),
+    "4-byte character in a word": ("smile😀face", "smile🎉face", "le😀fa"),
+    "ideographs": ("東京タワー", "大阪タワー", "京タ"),
+    "one character": ("ЖАР lamp", "SAR lamp", "ж"),
+    "one digit among letters": ("Type X9Z", "Type X8Z", "9z"),
+    "words of one character": ("a b c d", "a c b d", "b c"),
+    "stop words": ("this is about the end", "end of it", "is about the"),
+    "two spaces": ("two  spaces", "two spaces", "o  s"),
+    "trailing space": ("the top shelf", "laptop", "top "),
+    "leading space": ("the top shelf", "laptop", " top"),
+    "hyphens and dots": ("AB-12.3/4 screw", "AB 12 3 4 screw", "AB-12.3/4"),
+    "SQL": ("x'; DROP TABLE products; --", "x DROP TABLE products", "'; DROP TABLE"),
+    "long text": ("y" * 150, "y" * 99, "y" * 100),
+    "letters newer than the index": ("Ꟈ letter", "Ɤ letter", "Ꟈ le"),
+}
+
+
+@pytest.mark.parametrize(("name", "decoy", "search"), CASES.values(), ids=CASES.keys())
+def test_product_is_found_by_a_part_of_its_name_and_the_decoy_is_not(orders_api, factory, name, decoy, search):
+    wanted, other = factory.make_product(name=name)["id"], factory.make_product(name=decoy)["id"]
+
+    assert found(orders_api, "/products", search) & {wanted, other} == {wanted}
+
+
+@pytest.mark.parametrize(("name", "decoy", "search"), CASES.values(), ids=CASES.keys())
+def test_customer_is_found_by_a_part_of_its_name_and_the_decoy_is_not(customers_api, factory, name, decoy, search):
+    wanted, other = factory.make_customer(name=name)["id"], factory.make_customer(name=decoy)["id"]
+
+    assert found(customers_api, "/customers", search) & {wanted, other} == {wanted}
+
+
+def test_product_is_found_by_a_part_of_its_sku(orders_api, factory):
+    mark = unique("SKU/part.of")
+    product = factory.make_product(sku=mark)
+
+    assert found(orders_api, "/products", mark[2:].lower()) == {product["id"]}
+
+
+@pytest.mark.parametrize("field", ["email", "phone"])
+def test_customer_is_found_by_a_part_of_each_field(customers_api, factory, field):
+    number = unique("")[1:]
+    customer = factory.make_customer(email=f"info+{number}@mail.example", phone=f"+49 (30) {number}-7")
+    part = customer[field][2:-2]
+
+    assert found(customers_api, "/customers", part) == {customer["id"]}
+
+
+@pytest.mark.parametrize("joint", ["", " ", "-"])
+def test_words_of_two_fields_are_not_joined(orders_api, factory, joint):
+    product = factory.make_product(sku=unique("ONE") + "TAIL", name="HEAD of a name")
+
+    assert product["id"] not in found(orders_api, "/products", f"TAIL{joint}HEAD")
+
+
+def test_both_words_in_different_fields_are_no_match(orders_api, factory):
+    sku = unique("TWO")
+    product = factory.make_product(sku=sku, name="lantern")
+
+    assert product["id"] not in found(orders_api, "/products", f"{sku} lantern")
+    assert product["id"] in found(orders_api, "/products", sku)
+
+
+def test_deleted_customer_is_not_found(customers_api, factory):
+    name = unique("ghost")
+    ids = [factory.make_customer(name=name)["id"], factory.make_customer(name=name)["id"]]
+    customers_api.delete(f"/customers/{ids[0]}")
+
+    assert found(customers_api, "/customers", name) == {ids[1]}
+
+
+def test_changed_product_is_found_by_its_new_name_only(orders_api, factory):
+    old, new = unique("old"), unique("new")
+    product = factory.make_product(name=old)
+    orders_api.patch(f"/products/{product['id']}", json={"name": new})
+
+    assert found(orders_api, "/products", old) == set()
+    assert found(orders_api, "/products", new) == {product["id"]}
+
+
+@pytest.mark.reaches("invalid_request")
+@pytest.mark.parametrize("search", ["x" * 101, "a\nb", "a\x00b", "\x7f"])
+@pytest.mark.parametrize(("api", "path"), [("customers_api", "/customers"), ("orders_api", "/products")])
+def test_search_against_the_contract_is_400(request, api, path, search):
+    response = request.getfixturevalue(api).get(path, params={"search": search})
+
+    assert refusal(response) == (400, "invalid_request")
+    assert response.json["errors"][0]["pointer"] == "query:search"

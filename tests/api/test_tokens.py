@@ -1,0 +1,211 @@
+"""Logging in, and the bearer tokens that are not accepted."""
+
+import base64
+import dataclasses
+import time
+import timeit
+
+import pytest
+
+from customers import operators
+from tests.contract_client import refusal
+from tests.factories import forge_token, unique
+
+PASSWORD = "correct horse battery"
+INVALID = 'Bearer realm="b2b", error="invalid_token"'
+OTHER_SECRET = "a-secret-of-somebody-else-0123456789abcdef"
+PREVIOUS_SECRET = "the-secret-of-last-month-0123456789abcdef"
+
+
+def new_product():
+    return {"sku": unique("SKU"), "name": "Keyboard", "price_cents": 4900, "stock": 3}
+
+
+@pytest.fixture
+def log_in(customers_api):
+    """`log_in(username, password)` asks for a token."""
+    return lambda username, password: customers_api.post(
+        "/auth/token", json={"username": username, "password": password}, token=None
+    )
+
+
+def test_login_gives_a_token_for_two_hours_that_no_cache_keeps(log_in, factory, customers_api):
+    username = factory.make_operator(PASSWORD)
+
+    response = log_in(username, PASSWORD)
+
+    assert response.status_code == 200
+    assert response.json["token_type"] == "Bearer"
+    assert response.json["expires_in"] == 7200
+    assert response.headers["Cache-Control"] == "no-store"
+    assert customers_api.get("/customers", token=response.json["token"]).status_code == 200
+
+
+@pytest.mark.reaches("invalid_credentials")
+def test_wrong_name_wrong_password_and_inactive_operator_get_the_same_answer(log_in, factory):
+    active = factory.make_operator(PASSWORD)
+    inactive = factory.make_operator(PASSWORD, active=False)
+
+    answers = [log_in(active, "wrong"), log_in(unique("nobody"), PASSWORD), log_in(inactive, PASSWORD)]
+
+    assert [refusal(answer) for answer in answers] == [(401, "invalid_credentials")] * 3
+    assert {answer.headers["WWW-Authenticate"] for answer in answers} == {'Bearer realm="b2b"'}
+    assert len({answer.json["detail"] for answer in answers}) == 1
+    assert len({frozenset(answer.json) for answer in answers}) == 1
+
+
+def test_unknown_name_takes_the_time_of_a_known_one():
+    known = {"password_hash": operators.hash_password(PASSWORD), "active": 1}
+
+    known_times = timeit.repeat(lambda: operators.may_log_in(known, "wrong"), number=1, repeat=5)
+    unknown_times = timeit.repeat(lambda: operators.may_log_in(None, "wrong"), number=1, repeat=5)
+
+    assert min(unknown_times) > min(known_times) / 2
+
+
+def test_passwords_are_stored_as_argon2id_with_a_salt_each():
+    first, second = operators.hash_password(PASSWORD), operators.hash_password(PASSWORD)
+
+    assert first.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert first != second
+
+
+def test_login_with_a_wrong_case_of_the_password_is_refused(log_in, factory):
+    username = factory.make_operator(PASSWORD)
+
+    response = log_in(username, PASSWORD.upper())
+
+    assert refusal(response) == (401, "invalid_credentials")
+
+
+def test_token_carries_the_name_as_it_is_stored(log_in, factory, orders_api):
+    username = factory.make_operator(PASSWORD)
+
+    token = log_in(username.upper(), PASSWORD).json["token"]
+
+    claims = base64.urlsafe_b64decode(token.split(".")[1] + "==")
+    assert f'"sub":"{username}"'.encode() in claims
+
+
+@pytest.mark.reaches("authentication_required")
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic ZGVtbzpkZW1v", "Token abc", "Bearerabc"])
+def test_request_without_a_bearer_token_is_401_with_a_bare_challenge(orders_api, checksum, header):
+    before = checksum()
+
+    response = orders_api.post("/products", json=new_product(), token=None, headers={"Authorization": header})
+
+    assert refusal(response) == (401, "authentication_required")
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="b2b"'
+    assert checksum() == before
+
+
+@pytest.mark.reaches("authentication_required")
+def test_request_without_authorization_header_is_401(orders_api, checksum):
+    before = checksum()
+
+    response = orders_api.post("/products", json=new_product(), token=None)
+
+    assert refusal(response) == (401, "authentication_required")
+    assert checksum() == before
+
+
+def test_scheme_name_in_lower_case_is_accepted(orders_api, make_token):
+    response = orders_api.get("/products", token=None, headers={"Authorization": f"bearer {make_token()}"})
+
+    assert response.status_code == 200
+
+
+FORGERIES = {
+    "expired": {"claims": {"exp": int(time.time()) - 15}},
+    "issued in the future": {"claims": {"iat": int(time.time()) + 3600}},
+    "not valid yet": {"claims": {"nbf": int(time.time()) + 3600}},
+    "expiry of text": {"claims": {"exp": "tomorrow"}},
+    "wrong audience": {"claims": {"aud": "somebody-else"}},
+    "wrong issuer": {"claims": {"iss": "somebody-else"}},
+    "alg none": {"header": {"alg": "none"}, "digest": None},
+    "alg None": {"header": {"alg": "None"}, "digest": None},
+    "no signature": {"digest": None},
+    "HS512": {"header": {"alg": "HS512"}, "digest": "sha512"},
+    "HS384": {"header": {"alg": "HS384"}, "digest": "sha384"},
+    "RS256, signed with our secret": {"header": {"alg": "RS256"}},
+    "no alg": {"header": {"alg": None}},
+    "no kid": {"header": {"kid": None}},
+    "kid of somebody else": {"header": {"kid": "0123456789abcdef"}},
+    "kid that is a list": {"header": {"kid": ["0123456789abcdef"]}},
+    "kid that is an object": {"header": {"kid": {"a": 1}}},
+    "kid that is a path": {"header": {"kid": "../../../dev/null"}},
+    "jwk in the header": {
+        "header": {"jwk": {"kty": "oct", "k": base64.urlsafe_b64encode(OTHER_SECRET.encode()).decode()}},
+        "secret": OTHER_SECRET,
+    },
+    "jku in the header": {"header": {"jku": "https://attacker.example/keys"}, "secret": OTHER_SECRET},
+    "another secret": {"secret": OTHER_SECRET},
+    "empty secret": {"secret": ""},
+    "sub that is a number": {"claims": {"sub": 7}},
+    "scope that is a list": {"claims": {"scope": ["products:write"]}},
+    "scope that is a number": {"claims": {"scope": 7}},
+    "no iss": {"claims": {"iss": None}},
+    "no aud": {"claims": {"aud": None}},
+    "no sub": {"claims": {"sub": None}},
+    "no iat": {"claims": {"iat": None}},
+    "no exp": {"claims": {"exp": None}},
+    "no jti": {"claims": {"jti": None}},
+    "no scope": {"claims": {"scope": None}},
+    "critical extension": {"header": {"crit": ["b64"], "b64": False}},
+}
+
+
+@pytest.mark.reaches("invalid_token")
+@pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES.keys())
+def test_forged_token_is_401_and_writes_nothing(orders_api, settings, make_token, checksum, forgery):
+    before = checksum()
+    token = forge_token(make_token(), **{"secret": settings.jwt_secrets[0], **forgery})
+
+    response = orders_api.post("/products", json=new_product(), token=token)
+
+    assert refusal(response) == (401, "invalid_token")
+    assert response.headers["WWW-Authenticate"] == INVALID
+    assert checksum() == before
+
+
+def test_forgery_that_changes_nothing_is_accepted(orders_api, settings, make_token):
+    token = forge_token(make_token(), settings.jwt_secrets[0])
+
+    assert orders_api.post("/products", json=new_product(), token=token).status_code == 201
+
+
+@pytest.mark.reaches("invalid_token")
+@pytest.mark.parametrize(
+    "token",
+    ["abc", "a.b.c", "..", "....", "é.é.é", "null", "e30.e30.", base64.b64encode(b"[" * 10_000).decode() + ".e30.AA"],
+    ids=["word", "letters", "dots", "more dots", "not ASCII", "null", "empty objects", "deep header"],
+)
+def test_garbage_for_a_token_is_401(orders_api, checksum, token):
+    before = checksum()
+
+    response = orders_api.post("/products", json=new_product(), token=token)
+
+    assert refusal(response) == (401, "invalid_token")
+    assert response.headers["WWW-Authenticate"] == INVALID
+    assert token not in response.text
+    assert checksum() == before
+
+
+def test_token_signed_with_the_previous_secret_is_accepted(make_orders_api, settings, make_token):
+    old_token = make_token()
+    rotated = dataclasses.replace(settings, jwt_secrets=(PREVIOUS_SECRET, settings.jwt_secrets[0]))
+
+    response = make_orders_api(settings=rotated).post("/products", json=new_product(), token=old_token)
+
+    assert response.status_code == 201
+
+
+@pytest.mark.reaches("invalid_token")
+def test_token_signed_with_a_secret_that_was_rotated_away_is_refused(make_orders_api, settings, make_token, checksum):
+    before = checksum()
+    rotated = dataclasses.replace(settings, jwt_secrets=(PREVIOUS_SECRET, OTHER_SECRET))
+
+    response = make_orders_api(settings=rotated).post("/products", json=new_product(), token=make_token())
+
+    assert refusal(response) == (401, "invalid_token")
+    assert checksum() == before

@@ -1,0 +1,289 @@
+"""One app shared by many threads, as in a gunicorn worker, and the means to see what is left of it."""
+
+import itertools
+import sys
+from collections import Counter
+
+import mysql.connector
+import pytest
+
+from common.idempotency import KEY_LIFETIME
+from tests.api.conftest import (  # noqa: F401 - fixtures
+    authenticator,
+    customers_api,
+    customers_document,
+    factory,
+    make_customers_api,
+    make_orders_api,
+    make_token,
+    orders_api,
+    orders_document,
+    service_token,
+    stub_customers,
+)
+from tests.concurrency.threads import Call, run_at_once
+from tests.conftest import Clock
+from tests.factories import unique
+
+
+@pytest.fixture(scope="session", autouse=True)
+def frequent_switches():
+    """Let threads take turns every 50 µs and not every 5 ms: more interleavings in a run."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.00005)
+    yield
+    sys.setswitchinterval(interval)
+
+
+class TickingClock(Clock):
+    """Never tells the same time twice: an answer made again differs from the first."""
+
+    def __init__(self):
+        super().__init__()
+        self._ticks = itertools.count()
+
+    def __call__(self):
+        return self.now + next(self._ticks) * type(self.now).resolution
+
+
+@pytest.fixture
+def clock():
+    return TickingClock()
+
+
+@pytest.fixture
+def key():
+    """An idempotency key that no other test uses."""
+    return unique("key")
+
+
+class Desk:
+    """What operators ask of the Orders API, one method a request."""
+
+    def __init__(self, api):
+        self._api = api
+
+    def create(self, customer, items, key=None, reference=None, **arguments):
+        """Order `items`, a {product id: qty}."""
+        request = {
+            "customer_id": customer["id"],
+            "items": [{"product_id": product_id, "qty": qty} for product_id, qty in items.items()],
+            **({"customer_reference": reference} if reference else {}),
+        }
+        return self._api.post("/orders", json=request, headers=_key_header(key), **arguments)
+
+    def confirm(self, order, key=None):
+        """Confirm, under a key of its own unless one is given."""
+        return self._api.post(f"/orders/{order['id']}/confirm", headers=_key_header(key or unique("key")))
+
+    def cancel(self, order, key=None):
+        """Cancel."""
+        return self._api.post(f"/orders/{order['id']}/cancel", headers=_key_header(key))
+
+    def show(self, order):
+        """Read one order."""
+        return self._api.get(f"/orders/{order['id']}")
+
+    def find(self, customer):
+        """List the orders of a customer."""
+        return self._api.get(f"/orders?customer_id={customer['id']}")
+
+    def change_product(self, product, changes, if_match=None):
+        """Patch a product."""
+        headers = {"If-Match": if_match} if if_match else {}
+        return self._api.patch(f"/products/{product['id']}", json=changes, headers=headers)
+
+
+def _key_header(key):
+    return {"X-Idempotency-Key": key} if key else {}
+
+
+@pytest.fixture
+def desk(orders_api):  # noqa: F811
+    return Desk(orders_api)
+
+
+@pytest.fixture
+def make_desk(make_orders_api):  # noqa: F811
+    """`make_desk(settings=…)` returns a desk of an app of its own."""
+    return lambda **collaborators: Desk(make_orders_api(**collaborators))
+
+
+@pytest.fixture
+def at_once(database):
+    """`at_once(functions)` runs them all at the same moment and returns their results in order."""
+    return lambda functions: run_at_once(database, functions)
+
+
+@pytest.fixture
+def start(database):
+    """`start(function)` runs it in a thread; its `outcome()` waits for the end."""
+
+    def start_call(function):
+        call = Call(database, function)
+        call.start()
+        return call
+
+    return start_call
+
+
+@pytest.fixture
+def wait_for_locks(database):
+    """`wait_for_locks(seconds)` sets how long the thread that calls it waits for a row's lock."""
+    return lambda seconds: database.read(
+        lambda cursor: cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", (seconds,))
+    )
+
+
+class Ledger:
+    """What is committed, by SQL."""
+
+    def __init__(self, database):
+        self._database = database
+
+    def order(self, order):
+        """Return (status, version)."""
+        return self._rows("SELECT status, version FROM orders WHERE id = %s", order["id"])[0]
+
+    def events(self, order):
+        """Return the types of an order's events, oldest first."""
+        return [row[0] for row in self._rows("SELECT type FROM order_events WHERE order_id = %s ORDER BY id", order["id"])]
+
+    def orders_of(self, customer):
+        """Return the ids of a customer's orders."""
+        return [row[0] for row in self._rows("SELECT id FROM orders WHERE customer_id = %s", customer["id"])]
+
+    def stock(self, product):
+        """Return a product's stock."""
+        return self._rows("SELECT stock FROM products WHERE id = %s", product["id"])[0][0]
+
+    def sold(self, product):
+        """Return how many pieces the orders hold that are not canceled."""
+        return self._rows(
+            """
+            SELECT CAST(COALESCE(SUM(i.qty), 0) AS SIGNED)
+              FROM order_items AS i
+              JOIN orders AS o ON o.id = i.order_id
+             WHERE i.product_id = %s AND o.status <> 'CANCELED'
+            """,
+            product["id"],
+        )[0][0]
+
+    def keys(self, key):
+        """Return how many rows this key has, over all callers and operations."""
+        return self._rows("SELECT COUNT(*) FROM idempotency_keys WHERE idempotency_key = %s", key)[0][0]
+
+    def customer(self, customer):
+        """Return (name, email, phone, version), of a deleted customer too."""
+        return self._rows("SELECT name, email, phone, version FROM customers WHERE id = %s", customer["id"])[0]
+
+    def living(self, email):
+        """Return how many customers have this email."""
+        return self._rows("SELECT COUNT(*) FROM customers WHERE living_email = %s", email)[0][0]
+
+    def _rows(self, query, *values):
+        def select(cursor):
+            cursor.execute(query, values)
+            return [tuple(row.values()) for row in cursor.fetchall()]
+
+        return self._database.read(select)
+
+
+@pytest.fixture
+def ledger(database):
+    return Ledger(database)
+
+
+class Outsider:
+    """A second program in the same database: takes locks, and keeps them as long as a test wants."""
+
+    def __init__(self, settings):
+        options = {
+            "host": settings.host,
+            "port": settings.port,
+            "user": settings.user,
+            "password": settings.password,
+            "database": settings.name,
+            "use_pure": False,
+        }
+        self._schema = settings.name
+        self._holder = mysql.connector.connect(**options)
+        # Sees what is not committed yet, and so how far another transaction is.
+        self._watcher = mysql.connector.connect(
+            **options, autocommit=True, init_command="SET SESSION transaction_isolation = 'READ-UNCOMMITTED'"
+        )
+
+    def lock_product(self, product):
+        """Lock a product's row until `release`, and change it in many small steps.
+
+        The steps make this transaction the heavier one: InnoDB ends a deadlock by
+        rolling back the one that has changed less.
+        """
+        with self._holder.cursor() as cursor:
+            for _ in range(20):
+                cursor.execute("UPDATE products SET version = version + 1 WHERE id = %s", (product["id"],))
+
+    def release(self):
+        """Undo everything, and let the locks go."""
+        self._holder.rollback()
+
+    def wait_for_key(self, key):
+        """Wait until some transaction has claimed a key; it need not be committed."""
+        query = "SELECT 1 FROM idempotency_keys WHERE idempotency_key = %s"
+        self._wait_until(lambda: self._watch(query, key))
+
+    def wait_for_lock(self, product):
+        """Wait until some transaction holds a product's row."""
+        query = "SELECT 1 FROM products WHERE id = %s FOR UPDATE SKIP LOCKED"
+        self._wait_until(lambda: not self._watch(query, product["id"]))
+
+    def wait_for_waiting(self, count):
+        """Wait until this many connections to this schema wait for a lock, whichever it is."""
+        self._wait_until(lambda: len(self._running() & self._running()) >= count)
+
+    def _running(self):
+        # What is seen twice in a row waits: none of our statements takes as long as a round trip.
+        # Not information_schema.processlist: it breaks on the bytes of a fingerprint.
+        watcher = self._watcher.connection_id
+        return {
+            (row[0], row[7])
+            for row in self._watch("SHOW FULL PROCESSLIST")
+            if row[0] != watcher and row[3] == self._schema and row[7]
+        }
+
+    def _watch(self, query, *values):
+        with self._watcher.cursor(buffered=True) as cursor:
+            cursor.execute(query, values)
+            return cursor.fetchall()
+
+    @staticmethod
+    def _wait_until(condition):
+        # No pause is needed, each question being a round trip; together they take some ten seconds.
+        assert any(condition() for _ in range(20_000)), "what was waited for did not happen"
+
+    def close(self):
+        """Give everything back."""
+        self._holder.close()
+        self._watcher.close()
+
+
+@pytest.fixture
+def outsider(database_settings):
+    outsider = Outsider(database_settings)
+    yield outsider
+    outsider.close()
+
+
+@pytest.fixture
+def retries(caplog):
+    """`retries()` returns {errno: how many transactions the test made run again for it}."""
+    caplog.set_level("INFO", logger="common.database")
+    return lambda: dict(
+        Counter(record.args[0] for record in caplog.records if record.msg.startswith("transaction retried"))
+    )
+
+
+@pytest.fixture
+def expire_keys(clock):
+    """`expire_keys()` moves the clock to when every key stored until now is past its life."""
+    return lambda: clock.advance(seconds=KEY_LIFETIME.total_seconds() + 1)

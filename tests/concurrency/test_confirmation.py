@@ -1,0 +1,89 @@
+"""One order, confirmed and canceled by many at the same moment."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from tests.concurrency.answers import bodies, outcomes, replays, statuses
+
+
+def test_twenty_confirms_with_one_key_are_one_confirmation(desk, factory, settings, key, at_once, ledger):
+    order = factory.make_order(settings)
+
+    answers = at_once(20 * [lambda: desk.confirm(order, key)])
+
+    assert statuses(answers) == {200: 20}
+    assert len(bodies(answers)) == 1
+    assert replays(answers) == 19
+    assert ledger.events(order) == ["created", "confirmed"]
+    assert ledger.order(order) == ("CONFIRMED", 2)
+
+
+def test_twenty_confirms_with_twenty_keys_are_one_confirmation(desk, factory, settings, at_once, ledger):
+    order = factory.make_order(settings)
+
+    answers = at_once(20 * [lambda: desk.confirm(order)])
+
+    assert statuses(answers) == {200: 20}
+    assert len(bodies(answers)) == 1
+    assert replays(answers) == 0
+    assert ledger.events(order) == ["created", "confirmed"]
+    assert ledger.order(order) == ("CONFIRMED", 2)
+
+
+@pytest.mark.parametrize("is_confirmed", [False, True])
+@pytest.mark.parametrize("make_keys", [lambda key: [None] * 10, lambda key: [key] * 10, lambda key: [f"{key}-{n}" for n in range(10)]],
+                         ids=["no key", "one key", "ten keys"])
+def test_ten_cancels_restore_the_stock_once(
+    desk, factory, settings, key, at_once, ledger, make_keys, is_confirmed
+):
+    product = factory.make_product(stock=10)
+    order = factory.make_order(settings, items=[{"product_id": product["id"], "qty": 3}])
+    confirmed = [desk.confirm(order) for _ in range(is_confirmed)]
+
+    answers = at_once([lambda key=key: desk.cancel(order, key) for key in make_keys(key)])
+
+    assert statuses(answers) == {200: 10}
+    assert len(bodies(answers)) == 1
+    assert ledger.stock(product) == 10
+    assert ledger.events(order) == ["created"] + ["confirmed"] * len(confirmed) + ["canceled"]
+    assert ledger.order(order) == ("CANCELED", 2 + len(confirmed))
+
+
+# (confirm, cancel) -> what the order must then be. With a window of 0 s a confirmation
+# that comes first may close it before the cancellation comes.
+CONFIRMED_THEN_CANCELED = ("CANCELED", 3, ["created", "confirmed", "canceled"], 10)
+CONSISTENT = {
+    (200, 200): CONFIRMED_THEN_CANCELED,
+    ("order_state_conflict", 200): ("CANCELED", 2, ["created", "canceled"], 10),
+    (200, "cancel_window_closed"): ("CONFIRMED", 2, ["created", "confirmed"], 7),
+}
+
+
+@pytest.mark.parametrize("window", [600, 0])
+def test_confirm_against_cancel_leaves_what_was_answered(make_desk, factory, settings, at_once, ledger, window):
+    desk = make_desk(settings=replace(settings, cancel_window_seconds=window))
+    products = [factory.make_product(stock=10) for _ in range(30)]
+    made = [factory.make_order(settings, items=[{"product_id": product["id"], "qty": 3}]) for product in products]
+
+    pairs = [at_once([lambda order=order: desk.confirm(order), lambda order=order: desk.cancel(order)]) for order in made]
+
+    answered = [tuple(next(iter(outcomes([answer]))) for answer in pair) for pair in pairs]
+    left = [(*ledger.order(order), ledger.events(order), ledger.stock(product)) for order, product in zip(made, products)]
+    assert left == [CONSISTENT.get(pair, f"never {pair}") for pair in answered]
+
+
+def test_cancels_and_confirms_of_one_order_by_many_agree(desk, factory, settings, at_once, ledger):
+    product = factory.make_product(stock=10)
+    order = factory.make_order(settings, items=[{"product_id": product["id"], "qty": 3}])
+
+    answers = at_once(10 * [lambda: desk.confirm(order), lambda: desk.cancel(order)])
+
+    assert Counter(ledger.events(order)) in (
+        Counter({"created": 1, "canceled": 1}),
+        Counter({"created": 1, "canceled": 1, "confirmed": 1}),
+    )
+    assert statuses(answers[1::2]) == {200: 10}
+    assert ledger.order(order) == ("CANCELED", len(ledger.events(order)))
+    assert ledger.stock(product) == 10

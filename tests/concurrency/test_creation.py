@@ -1,0 +1,106 @@
+"""Orders made by many at the same moment, with one key or one reference."""
+
+import pytest
+
+from tests.concurrency.answers import bodies, outcomes, replays, statuses
+from tests.factories import unique
+
+
+def test_twenty_creates_with_one_key_are_one_order(desk, factory, key, at_once, ledger):
+    product, customer = factory.make_product(stock=50), factory.make_customer()
+
+    answers = at_once(20 * [lambda: desk.create(customer, {product["id"]: 2}, key)])
+
+    assert statuses(answers) == {201: 20}
+    assert len(bodies(answers)) == 1
+    assert replays(answers) == 19
+    assert {answer.headers["Location"] for answer in answers} == {f"/orders/{answers[0].json['id']}"}
+    assert ledger.orders_of(customer) == [answers[0].json["id"]]
+    assert ledger.stock(product) == 48
+
+
+@pytest.mark.reaches("insufficient_stock")
+def test_twenty_creates_with_one_key_beyond_stock_are_refused_alike(desk, factory, key, at_once, ledger):
+    product, customer = factory.make_product(stock=1), factory.make_customer()
+
+    answers = at_once(20 * [lambda: desk.create(customer, {product["id"]: 2}, key)])
+
+    assert outcomes(answers) == {"insufficient_stock": 20}
+    assert statuses(answers) == {409: 20}
+    assert [answer.json["items"][0]["available"] for answer in answers] == [1] * 20
+    assert (ledger.keys(key), ledger.stock(product), ledger.orders_of(customer)) == (0, 1, [])
+
+
+@pytest.mark.reaches("insufficient_stock")
+def test_a_refused_key_makes_one_order_when_the_stock_came_back(desk, factory, key, at_once, ledger):
+    product, customer = factory.make_product(stock=0), factory.make_customer()
+    refused = desk.create(customer, {product["id"]: 2}, key)
+    desk.change_product(product, {"stock_delta": 50})
+
+    answers = at_once(20 * [lambda: desk.create(customer, {product["id"]: 2}, key)])
+
+    assert refused.status_code == 409
+    assert statuses(answers) == {201: 20}
+    assert len(bodies(answers)) == 1
+    assert len(ledger.orders_of(customer)) == 1
+    assert ledger.stock(product) == 48
+
+
+def test_stock_that_comes_back_amid_the_repeats_makes_one_order(desk, factory, key, at_once, ledger):
+    product, customer = factory.make_product(stock=0), factory.make_customer()
+    refill = [lambda: desk.change_product(product, {"stock_delta": 50})]
+
+    answers = at_once(10 * [lambda: desk.create(customer, {product["id"]: 2}, key)] + refill
+                      + 10 * [lambda: desk.create(customer, {product["id"]: 2}, key)])
+    last = desk.create(customer, {product["id"]: 2}, key)
+
+    assert outcomes(answers).keys() <= {200, 201, "insufficient_stock"}
+    assert last.status_code == 201
+    assert ledger.orders_of(customer) == [last.json["id"]]
+    assert ledger.stock(product) == 48
+
+
+def test_an_expired_key_used_by_twenty_makes_one_new_order(desk, factory, key, at_once, ledger, expire_keys):
+    product, customer = factory.make_product(stock=50), factory.make_customer()
+    first = desk.create(customer, {product["id"]: 1}, key)
+    expire_keys()
+
+    answers = at_once(20 * [lambda: desk.create(customer, {product["id"]: 2}, key)])
+
+    assert statuses(answers) == {201: 20}
+    assert len(bodies(answers)) == 1
+    assert replays(answers) == 19
+    assert ledger.orders_of(customer) == [first.json["id"], answers[0].json["id"]]
+    assert (ledger.stock(product), ledger.keys(key)) == (47, 1)
+
+
+@pytest.mark.reaches("duplicate_reference")
+def test_ten_orders_with_one_reference_are_one_order(desk, factory, at_once, ledger):
+    customer = factory.make_customer()
+    # A product each: on a common one they would queue before they come to the reference.
+    products = [factory.make_product(stock=10) for _ in range(10)]
+    reference = unique("PO")
+
+    answers = at_once(
+        [lambda product=product: desk.create(customer, {product["id"]: 1}, reference=reference) for product in products]
+    )
+
+    assert outcomes(answers) == {201: 1, "duplicate_reference": 9}
+    assert len(ledger.orders_of(customer)) == 1
+    assert sum(ledger.stock(product) for product in products) == 99
+
+
+def test_products_and_customers_made_twenty_times_with_one_key_are_one(
+    orders_api, customers_api, at_once, key, ledger
+):
+    email = f"{key}@example.test"
+    product = {"sku": key, "name": "Made once", "price_cents": 1, "stock": 1}
+    customer = {"name": "Made once", "email": email}
+    headers = {"X-Idempotency-Key": key}
+
+    products = at_once(20 * [lambda: orders_api.post("/products", json=product, headers=headers)])
+    customers = at_once(20 * [lambda: customers_api.post("/customers", json=customer, headers=headers)])
+
+    assert (statuses(products), len(bodies(products)), replays(products)) == ({201: 20}, 1, 19)
+    assert (statuses(customers), len(bodies(customers)), replays(customers)) == ({201: 20}, 1, 19)
+    assert ledger.living(email) == 1

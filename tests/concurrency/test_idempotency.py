@@ -1,0 +1,164 @@
+"""A key that is used for something else, or while its first request still runs."""
+
+import pytest
+
+from common.problems import CustomersUnavailable
+from tests.concurrency.answers import bodies, outcomes, replays, statuses
+
+
+@pytest.mark.reaches("idempotency_key_reused")
+def test_one_key_for_two_orders_confirms_one_of_them(desk, factory, settings, key, at_once, ledger):
+    made = [factory.make_order(settings) for _ in range(2)]
+
+    answers = at_once(5 * [lambda: desk.confirm(made[0], key), lambda: desk.confirm(made[1], key)])
+
+    assert sorted(map(str, outcomes(answers).items())) == ["('idempotency_key_reused', 5)", "(200, 5)"]
+    assert len(bodies([answer for answer in answers if answer.status_code == 200])) == 1
+    assert sorted(ledger.events(order) for order in made) == [["created"], ["created", "confirmed"]]
+
+
+@pytest.mark.reaches("idempotency_key_reused")
+def test_one_key_for_two_bodies_makes_one_order(desk, factory, key, at_once, ledger):
+    product, customer = factory.make_product(stock=50), factory.make_customer()
+
+    answers = at_once(
+        5
+        * [
+            lambda: desk.create(customer, {product["id"]: 1}, key),
+            lambda: desk.create(customer, {product["id"]: 2}, key),
+        ]
+    )
+
+    assert outcomes(answers) == {201: 5, "idempotency_key_reused": 5}
+    assert len(ledger.orders_of(customer)) == 1
+    assert ledger.stock(product) + ledger.sold(product) == 50
+
+
+def test_one_key_serves_each_operation_once(desk, factory, settings, key, at_once, ledger):
+    product, customer = factory.make_product(stock=50), factory.make_customer()
+    to_confirm, to_cancel = factory.make_order(settings), factory.make_order(settings)
+
+    answers = at_once(
+        5
+        * [
+            lambda: desk.create(customer, {product["id"]: 1}, key),
+            lambda: desk.confirm(to_confirm, key),
+            lambda: desk.cancel(to_cancel, key),
+        ]
+    )
+
+    assert statuses(answers) == {201: 5, 200: 10}
+    assert [len(bodies(answers[part::3])) for part in range(3)] == [1, 1, 1]
+    assert replays(answers) == 12
+    assert len(ledger.orders_of(customer)) == 1
+    assert (ledger.events(to_confirm), ledger.events(to_cancel)) == (["created", "confirmed"], ["created", "canceled"])
+    assert ledger.keys(key) == 3
+
+
+def test_one_key_serves_each_caller_once(
+    desk, factory, key, at_once, ledger, make_token, service_token
+):
+    product, customer = factory.make_product(stock=50), factory.make_customer()
+    tokens = [make_token("demo"), make_token("other"), service_token]
+
+    answers = at_once(
+        5 * [lambda token=token: desk.create(customer, {product["id"]: 1}, key, token=token) for token in tokens]
+    )
+
+    assert statuses(answers) == {201: 15}
+    assert [len(bodies(answers[part::3])) for part in range(3)] == [1, 1, 1]
+    assert len(bodies(answers)) == 3
+    assert len(ledger.orders_of(customer)) == 3
+    assert (ledger.stock(product), ledger.keys(key)) == (47, 3)
+
+
+def test_a_repeat_waits_for_the_first_and_replays_it(desk, factory, key, start, outsider, ledger):
+    product, customer = factory.make_product(stock=50), factory.make_customer()
+    outsider.lock_product(product)
+    first = start(lambda: desk.create(customer, {product["id"]: 1}, key))
+    outsider.wait_for_key(key)
+    second = start(lambda: desk.create(customer, {product["id"]: 1}, key))
+    outsider.wait_for_waiting(2)
+
+    outsider.release()
+
+    answers = [first.outcome(), second.outcome()]
+    assert statuses(answers) == {201: 2}
+    assert len(bodies(answers)) == 1
+    assert [replays([answer]) for answer in answers] == [0, 1]
+    assert len(ledger.orders_of(customer)) == 1
+
+
+def test_a_repeat_is_replayed_though_customers_went_down_meanwhile(
+    desk, factory, key, start, outsider, stub_customers
+):
+    product, customer = factory.make_product(stock=50), factory.make_customer()
+    outsider.lock_product(product)
+    first = start(lambda: desk.create(customer, {product["id"]: 1}, key))
+    outsider.wait_for_key(key)
+    stub_customers.problem = CustomersUnavailable()
+    second = start(lambda: desk.create(customer, {product["id"]: 1}, key))
+    outsider.wait_for_waiting(2)
+
+    outsider.release()
+
+    answers = [first.outcome(), second.outcome()]
+    assert statuses(answers) == {201: 2}
+    assert len(bodies(answers)) == 1
+
+
+@pytest.mark.reaches("idempotency_key_in_flight")
+def test_a_repeat_that_waits_too_long_is_told_to_come_back(
+    desk, factory, key, start, outsider, ledger, wait_for_locks
+):
+    product, customer = factory.make_product(stock=50), factory.make_customer()
+    outsider.lock_product(product)
+    first = start(lambda: wait_for_locks(20) or desk.create(customer, {product["id"]: 1}, key))
+    outsider.wait_for_key(key)
+
+    early = start(lambda: desk.create(customer, {product["id"]: 1}, key)).outcome()
+    outsider.release()
+    made = first.outcome()
+    late = start(lambda: desk.create(customer, {product["id"]: 1}, key)).outcome()
+
+    assert (early.status_code, early.json["code"]) == (409, "idempotency_key_in_flight")
+    assert early.headers["Retry-After"] == "1"
+    assert (made.status_code, late.status_code) == (201, 201)
+    assert made.content == late.content
+    assert len(ledger.orders_of(customer)) == 1
+
+
+@pytest.mark.reaches("busy")
+def test_a_lock_that_outlasts_every_retry_is_503_and_leaves_nothing(
+    desk, factory, key, start, outsider, ledger, wait_for_locks, retries
+):
+    product, customer = factory.make_product(stock=50), factory.make_customer()
+    outsider.lock_product(product)
+
+    busy = start(lambda: wait_for_locks(1) or desk.create(customer, {product["id"]: 1}, key)).outcome()
+    left = (ledger.keys(key), ledger.orders_of(customer))
+    outsider.release()
+    again = desk.create(customer, {product["id"]: 1}, key)
+
+    assert (busy.status_code, busy.json["code"], busy.headers["Retry-After"]) == (503, "busy", "1")
+    assert retries() == {1205: 4}
+    assert left == (0, [])
+    assert again.status_code == 201
+    assert ledger.stock(product) == 49
+
+
+def test_the_loser_of_a_deadlock_runs_again_and_succeeds(desk, factory, key, start, outsider, ledger, retries):
+    first, second = factory.make_product(stock=50), factory.make_product(stock=50)
+    customer = factory.make_customer()
+    outsider.lock_product(second)
+    call = start(lambda: desk.create(customer, {first["id"]: 1, second["id"]: 1}, key))
+    outsider.wait_for_lock(first)
+
+    # The order holds the first product and waits for the second: a circle.
+    outsider.lock_product(first)
+    outsider.release()
+
+    assert call.outcome().status_code == 201
+    assert retries() == {1213: 1}
+    assert len(ledger.orders_of(customer)) == 1
+    assert (ledger.stock(first), ledger.stock(second)) == (49, 49)

@@ -1,0 +1,118 @@
+"""Stock that many take, give back and correct at the same moment: no piece is lost or made."""
+
+import random
+
+import pytest
+
+from tests.concurrency.answers import outcomes, statuses
+
+
+@pytest.mark.reaches("insufficient_stock")
+def test_twelve_buyers_of_the_last_five_get_five(desk, factory, at_once, ledger):
+    product, customer = factory.make_product(stock=5), factory.make_customer()
+
+    answers = at_once(12 * [lambda: desk.create(customer, {product["id"]: 1})])
+
+    assert outcomes(answers) == {201: 5, "insufficient_stock": 7}
+    assert statuses(answers) == {201: 5, 409: 7}
+    assert ledger.stock(product) == 0
+    assert len(ledger.orders_of(customer)) == 5
+
+
+def test_orders_that_name_the_same_products_in_any_order_neither_fail_nor_deadlock(
+    desk, factory, at_once, ledger, retries
+):
+    products = [factory.make_product(stock=10_000) for _ in range(5)]
+    customers = [factory.make_customer() for _ in range(16)]
+    carts = _carts(random.Random(20260), products, 200)
+
+    def buy(number):
+        return [desk.create(customers[number], cart) for cart in carts[number::16]]
+
+    answers = sum(at_once([lambda number=number: buy(number) for number in range(16)]), [])
+
+    assert statuses(answers) == {201: 200}
+    assert [10_000 - ledger.stock(product) for product in products] == [_pieces(carts, product) for product in products]
+    assert [ledger.sold(product) for product in products] == [_pieces(carts, product) for product in products]
+    assert retries() == {}
+
+
+def test_scarce_products_are_sold_to_the_last_piece_and_not_beyond(desk, factory, at_once, ledger):
+    products = [factory.make_product(stock=60) for _ in range(5)]
+    customer = factory.make_customer()
+    carts = _carts(random.Random(20261), products, 200)
+
+    answers = sum(
+        at_once([lambda n=n: [desk.create(customer, cart) for cart in carts[n::16]] for n in range(16)]), []
+    )
+
+    assert outcomes(answers).keys() == {201, "insufficient_stock"}
+    assert [ledger.stock(product) + ledger.sold(product) for product in products] == [60] * 5
+    assert min(ledger.stock(product) for product in products) == 0
+
+
+def test_corrections_orders_and_cancels_at_once_add_up(desk, factory, settings, at_once, ledger):
+    product, customer = factory.make_product(stock=1000), factory.make_customer()
+    held = [factory.make_order(settings, items=[{"product_id": product["id"], "qty": 7}]) for _ in range(20)]
+    calls = [
+        *[lambda: [desk.change_product(product, {"stock_delta": 5}) for _ in range(10)]] * 4,
+        *[lambda: [desk.change_product(product, {"stock_delta": -3}) for _ in range(10)]] * 4,
+        *[lambda: [desk.create(customer, {product["id"]: 2}) for _ in range(10)]] * 4,
+        *[lambda part=part: [desk.cancel(order) for order in held[part::4]] for part in range(4)],
+    ]
+
+    answers = sum(at_once(calls), [])
+
+    assert statuses(answers) == {200: 80 + 20, 201: 40}
+    assert ledger.stock(product) == 1000 - 20 * 7 + 40 * 5 - 40 * 3 - 40 * 2 + 20 * 7
+
+
+def test_corrections_never_go_below_zero(desk, factory, at_once, ledger):
+    product = factory.make_product(stock=5)
+
+    answers = at_once(12 * [lambda: desk.change_product(product, {"stock_delta": -1})])
+
+    assert outcomes(answers) == {200: 5, "insufficient_stock": 7}
+    assert ledger.stock(product) == 0
+
+
+def test_a_new_price_and_a_correction_at_once_are_both_there(desk, factory, orders_api, at_once):
+    products = [factory.make_product(stock=10, price_cents=100) for _ in range(10)]
+
+    at_once([
+        call
+        for product in products
+        for call in (
+            lambda product=product: desk.change_product(product, {"price_cents": 200}),
+            lambda product=product: desk.change_product(product, {"stock_delta": 1}),
+            lambda product=product: desk.change_product(product, {"name": "Renamed"}),
+        )
+    ])
+
+    shown = [orders_api.get(f"/products/{product['id']}").json for product in products]
+    assert [(row["price_cents"], row["stock"], row["name"]) for row in shown] == [(200, 11, "Renamed")] * 10
+
+
+@pytest.mark.reaches("precondition_failed")
+def test_of_two_changes_with_one_etag_the_second_is_refused(desk, factory, at_once, ledger):
+    products = [factory.make_product(stock=10) for _ in range(10)]
+
+    pairs = [
+        at_once(2 * [lambda product=product: desk.change_product(product, {"stock": 20}, if_match='"1"')])
+        for product in products
+    ]
+
+    assert [outcomes(pair) for pair in pairs] == [{200: 1, "precondition_failed": 1}] * 10
+    assert [ledger.stock(product) for product in products] == [20] * 10
+
+
+def _carts(chance, products, count):
+    """Return `count` carts of 2 to 5 products, each in an order of its own."""
+    return [
+        {product["id"]: chance.randint(1, 3) for product in chance.sample(products, chance.randint(2, 5))}
+        for _ in range(count)
+    ]
+
+
+def _pieces(carts, product):
+    return sum(cart.get(product["id"], 0) for cart in carts)

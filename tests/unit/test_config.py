@@ -1,0 +1,164 @@
+"""Settings: each wrong one is named and never quoted; production refuses development values."""
+
+import pytest
+
+from common import config
+from common.config import ConfigError, load_database_settings, load_settings
+
+JWT_SECRET = "j" * 32
+SERVICE_TOKEN = "s" * 32
+PRODUCTION = {"APP_ENV": "production", "JWT_SECRET": JWT_SECRET, "SERVICE_TOKEN": SERVICE_TOKEN}
+PRODUCTION_DATABASE = {"APP_ENV": "production", "DB_HOST": "db", "DB_USER": "app", "DB_PASSWORD": "of our own"}
+
+
+def message_of(load, environ):
+    """Return the text of the `ConfigError` that `load` raises."""
+    with pytest.raises(ConfigError) as caught:
+        load(environ)
+    return str(caught.value)
+
+
+def test_development_needs_no_setting():
+    settings = load_settings({})
+
+    assert (settings.customers_port, settings.orders_port, settings.orchestrator_port) == (3001, 3002, 3003)
+    assert (settings.cancel_window_seconds, settings.order_ttl_seconds) == (600, 86400)
+    assert settings.customers_api_base == "http://127.0.0.1:3001"
+    assert settings.orders_api_base == "http://127.0.0.1:3002"
+
+
+def test_empty_setting_counts_as_not_set():
+    assert load_settings({"CUSTOMERS_PORT": "", "JWT_SECRET": ""}) == load_settings({})
+
+
+BAD = [
+    ("APP_ENV", "staging"),
+    ("CUSTOMERS_PORT", "http"),
+    ("CUSTOMERS_PORT", "0"),
+    ("CUSTOMERS_PORT", "65536"),
+    ("ORDERS_PORT", "-9977"),
+    ("ORDERS_PORT", "3 002"),
+    ("ORDERS_PORT", "٣٠٠٢"),
+    ("ORDERS_PORT", "3002\n"),
+    ("ORCHESTRATOR_PORT", "65535"),
+    ("CANCEL_WINDOW_SECONDS", "ten"),
+    ("CANCEL_WINDOW_SECONDS", "6e2"),
+    ("ORDER_TTL_SECONDS", "-7788"),
+    ("ORDER_TTL_SECONDS", "31536001"),
+    ("ORDER_TTL_SECONDS", "1.5"),
+    ("CUSTOMERS_API_BASE", "127.0.0.1:3001"),
+    ("CUSTOMERS_API_BASE", "ftp://host"),
+    ("ORDERS_API_BASE", "http://host?x=1"),
+    ("ORDERS_API_BASE", "http://ho st"),
+    ("JWT_SECRET", "short"),
+    ("JWT_SECRET", "x" * 31),
+    ("JWT_SECRET", JWT_SECRET + ","),
+    ("JWT_SECRET", ",".join([JWT_SECRET, "k" * 32, "l" * 32])),
+    ("JWT_SECRET", "with spaces in it, and long enough to pass"),
+    ("SERVICE_TOKEN", "x" * 31),
+    ("SERVICE_TOKEN", "é" * 32),
+    ("SERVICE_TOKEN", "t" * 32 + "\n"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_bad_setting_is_named_in_one_line_without_its_value(name, value):
+    message = message_of(load_settings, {name: value})
+
+    assert name in message
+    assert value not in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("DB_PORT", "70000"), ("DB_PORT", "x"), ("DB_NAME", "b2b; DROP"), ("DB_NAME", "x" * 65), ("DB_NAME", "b-2-b")],
+)
+def test_bad_database_setting_is_named_in_one_line_without_its_value(name, value):
+    message = message_of(load_database_settings, {name: value})
+
+    assert name in message
+    assert value not in message
+
+
+def test_the_two_secrets_must_differ():
+    message = message_of(load_settings, {"JWT_SECRET": JWT_SECRET, "SERVICE_TOKEN": f"{SERVICE_TOKEN},{JWT_SECRET}"})
+
+    assert "JWT_SECRET" in message
+    assert "SERVICE_TOKEN" in message
+    assert JWT_SECRET not in message
+
+
+def test_current_and_previous_secret_are_kept_in_order():
+    settings = load_settings({"JWT_SECRET": f"{JWT_SECRET},{'k' * 32}"})
+
+    assert settings.jwt_secrets == (JWT_SECRET, "k" * 32)
+
+
+@pytest.mark.parametrize("name", ["JWT_SECRET", "SERVICE_TOKEN"])
+def test_production_needs_its_secrets(name):
+    assert message_of(load_settings, {**PRODUCTION, name: ""}) == f"{name} is not set"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("JWT_SECRET", config.DEVELOPMENT_JWT_SECRET),
+        ("JWT_SECRET", f"{JWT_SECRET},{config.DEVELOPMENT_JWT_SECRET}"),
+        ("SERVICE_TOKEN", config.DEVELOPMENT_SERVICE_TOKEN),
+    ],
+)
+def test_production_refuses_development_secrets(name, value):
+    message = message_of(load_settings, {**PRODUCTION, name: value})
+
+    assert message.startswith(name)
+    assert value not in message
+
+
+def test_production_with_secrets_of_its_own_is_accepted():
+    settings = load_settings(PRODUCTION)
+
+    assert settings.app_env == "production"
+    assert settings.jwt_secrets == (JWT_SECRET,)
+
+
+@pytest.mark.parametrize("name", ["DB_HOST", "DB_USER", "DB_PASSWORD"])
+def test_production_needs_its_database(name):
+    assert message_of(load_database_settings, {**PRODUCTION_DATABASE, name: ""}) == f"{name} is not set"
+
+
+def test_production_refuses_the_development_password():
+    environ = {**PRODUCTION_DATABASE, "DB_PASSWORD": config.DEVELOPMENT_DB_PASSWORD}
+
+    message = message_of(load_database_settings, environ)
+
+    assert message.startswith("DB_PASSWORD")
+    assert config.DEVELOPMENT_DB_PASSWORD not in message
+
+
+@pytest.mark.parametrize("name", ["DB_USER", "DB_PASSWORD"])
+def test_who_names_a_host_says_who_logs_in(name):
+    environ = {"DB_HOST": "db", "DB_USER": "app", "DB_PASSWORD": "secret", name: ""}
+
+    assert message_of(load_database_settings, environ) == f"{name} is not set"
+
+
+@pytest.mark.parametrize(("environ", "port"), [({}, 33306), (PRODUCTION_DATABASE, 3306)])
+def test_port_is_the_private_servers_only_without_a_host(environ, port):
+    assert load_database_settings(environ).port == port
+
+
+def test_secrets_are_not_in_the_repr():
+    text = repr(load_settings(PRODUCTION)) + repr(load_database_settings(PRODUCTION_DATABASE))
+
+    assert JWT_SECRET not in text
+    assert SERVICE_TOKEN not in text
+    assert "of our own" not in text
+
+
+def test_bad_setting_ends_the_process_with_one_line_and_status_78(capsys):
+    with pytest.raises(SystemExit) as caught, config.exit_on_error():
+        load_settings({"ORDERS_PORT": "x"})
+
+    assert caught.value.code == 78
+    assert capsys.readouterr().err == "configuration: ORDERS_PORT must be a whole number from 1 to 65535\n"

@@ -1,0 +1,233 @@
+"""The contract as code: what is refused at load, and how values are read."""
+
+import pytest
+
+from common.contract import Contract, Operation, compile_schema, inline, load
+from common.problems import InvalidRequest, MalformedJson, UnsupportedMediaType
+
+BODY_SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name", "count"],
+    "properties": {
+        "name": {"type": "string", "pattern": "^[a-z]+$", "maxLength": 5},
+        "count": {"type": "integer", "minimum": 1, "maximum": 9},
+        "at": {"type": ["string", "null"], "format": "date-time"},
+        "kind": {"enum": ["a", "b"]},
+    },
+}
+
+
+def make_operation(body=BODY_SCHEMA, parameters=(), **fields):
+    """Return an operation with that body and those parameters."""
+    definition = {"operationId": "do_it", "security": [], "parameters": list(parameters), **fields}
+    definition |= {"requestBody": {"required": True, "content": {"application/json": {"schema": body}}}} if body else {}
+    return Operation({}, "post", "/things", definition)
+
+
+def parameter(name, schema, place="query"):
+    return {"name": name, "in": place, "schema": schema}
+
+
+def errors_of(call, *arguments):
+    """Return {(pointer, code)} of the `InvalidRequest` that the call raises."""
+    with pytest.raises(InvalidRequest) as caught:
+        call(*arguments)
+    return {(error["pointer"], error["code"]) for error in caught.value.members["errors"]}
+
+
+@pytest.mark.parametrize("name", ["email", "uuid", "date", "int64", "uri"])
+def test_format_that_nothing_checks_is_refused_at_load(name):
+    schema = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "string", "format": name}}}}
+
+    with pytest.raises(ValueError, match=name):
+        make_operation(schema)
+
+
+@pytest.mark.parametrize("schema", [{"type": "text"}, {"maxLength": "5"}, {"required": "name"}, {"pattern": "("}])
+def test_broken_schema_is_refused_at_load(schema):
+    with pytest.raises(Exception, match="."):
+        compile_schema(schema)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"count": 1}, ("#/name", "required")),
+        ({"name": "a", "count": 1.0}, ("#/count", "type")),
+        ({"name": "a", "count": True}, ("#/count", "type")),
+        ({"name": "a", "count": "1"}, ("#/count", "type")),
+        ({"name": "a", "count": 0}, ("#/count", "minimum")),
+        ({"name": "a", "count": 10}, ("#/count", "maximum")),
+        ({"name": "a\n", "count": 1}, ("#/name", "pattern")),
+        ({"name": "abcdef", "count": 1}, ("#/name", "max_length")),
+        ({"name": "a", "count": 1, "at": "yesterday"}, ("#/at", "format")),
+        ({"name": "a", "count": 1, "at": 7}, ("#/at", "type")),
+        ({"name": "a", "count": 1, "kind": "c"}, ("#/kind", "enum")),
+        ({"name": "a", "count": 1, "other": 1}, ("#", "additional_properties")),
+        ([], ("#", "type")),
+    ],
+)
+def test_body_against_its_schema_names_place_and_rule(value, expected):
+    assert expected in errors_of(make_operation().check_body, value)
+
+
+@pytest.mark.parametrize("at", [None, "2026-11-25T12:00:00Z"])
+def test_body_as_the_schema_says_is_returned(at):
+    value = {"name": "abc", "count": 9, "at": at}
+
+    assert make_operation().check_body(value) is value
+
+
+def test_every_missing_field_is_named():
+    assert errors_of(make_operation().check_body, {}) == {("#/name", "required"), ("#/count", "required")}
+
+
+def test_errors_never_quote_the_value():
+    with pytest.raises(InvalidRequest) as caught:
+        make_operation().check_body({"name": "REFUSED", "count": "REFUSED", "kind": "REFUSED", "REFUSED": "REFUSED"})
+
+    assert "REFUSED" not in str(caught.value.to_document("abc"))
+    assert len(caught.value.members["errors"]) >= 4
+
+
+def test_errors_are_twenty_at_most():
+    schema = {"type": "array", "maxItems": 100, "items": {"type": "integer"}}
+
+    assert len(errors_of(make_operation(schema).check_body, ["x"] * 100)) == 20
+
+
+def test_fields_that_exclude_each_other_are_refused():
+    schema = {"type": "object", "properties": {"a": {}, "b": {}}, "not": {"required": ["a", "b"]}}
+
+    assert errors_of(make_operation(schema).check_body, {"a": 1, "b": 1}) == {("#", "not")}
+
+
+def test_absent_optional_body_is_an_empty_object_and_a_required_one_is_malformed():
+    optional = make_operation(requestBody=None, body=None)
+    definition = {"operationId": "x", "security": [], "requestBody": {"content": {"application/json": {"schema": {}}}}}
+
+    assert Operation({}, "post", "/x", definition).read_body(None, b"") == {}
+    assert optional.takes_body is False
+    with pytest.raises(MalformedJson):
+        make_operation().read_body("application/json", b"")
+
+
+@pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/json; charset=latin1", "application/jsonx"])
+def test_body_that_is_no_json_by_its_type_is_refused(content_type):
+    with pytest.raises(UnsupportedMediaType):
+        make_operation().read_body(content_type, b'{"name":"a","count":1}')
+
+
+LIMIT = parameter("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20})
+STATUS = parameter("status", {"type": "string", "enum": ["A", "B"]})
+
+
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        ("", {"limit": 20, "status": None}),
+        ("limit=7", {"limit": 7, "status": None}),
+        ("limit=&status=", {"limit": 20, "status": None}),
+        ("status=A&limit=100", {"limit": 100, "status": "A"}),
+        ("stat%75s=%41", {"limit": 20, "status": "A"}),
+    ],
+)
+def test_query_is_read_with_types_and_defaults(query, values):
+    assert make_operation(parameters=[LIMIT, STATUS]).read_query(query) == values
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("limit=0", ("query:limit", "minimum")),
+        ("limit=101", ("query:limit", "maximum")),
+        ("limit=+1", ("query:limit", "type")),
+        ("limit=%2B1", ("query:limit", "type")),
+        ("limit=1_0", ("query:limit", "type")),
+        ("limit=1.0", ("query:limit", "type")),
+        ("limit=%D9%A1", ("query:limit", "type")),
+        ("limit=1&limit=2", ("query:limit", "repeated")),
+        ("limit=&limit=", ("query:limit", "repeated")),
+        ("status=C", ("query:status", "enum")),
+        ("other=1", ("query", "unknown")),
+        ("other", ("query", "unknown")),
+        ("Limit=1", ("query", "unknown")),
+        ("status=%FF", ("query", "malformed")),
+        ("&".join(f"a{number}=1" for number in range(21)), ("query", "malformed")),
+    ],
+)
+def test_query_against_the_contract_names_the_parameter(query, expected):
+    assert expected in errors_of(make_operation(parameters=[LIMIT, STATUS]).read_query, query)
+
+
+KEYS = [
+    parameter(name, {"type": "string", "minLength": 1, "pattern": "^[!-~]+$"}, "header")
+    for name in ("X-Idempotency-Key", "Idempotency-Key")
+]
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [
+        ({}, None),
+        ({"X-Idempotency-Key": "a"}, "a"),
+        ({"Idempotency-Key": "a"}, "a"),
+        ({"X-Idempotency-Key": "a", "Idempotency-Key": "a"}, "a"),
+    ],
+)
+def test_key_is_read_under_both_names(headers, key):
+    operation = make_operation(parameters=KEYS, **{"x-idempotency": "optional"})
+
+    assert operation.idempotency_key(operation.read_headers(headers.get)) == key
+
+
+def test_two_keys_and_no_required_key_are_refused():
+    operation = make_operation(parameters=KEYS, **{"x-idempotency": "required"})
+    two = {"X-Idempotency-Key": "a", "Idempotency-Key": "b"}
+    none = dict.fromkeys(two)
+
+    assert errors_of(operation.idempotency_key, two) == {("header:X-Idempotency-Key", "repeated")}
+    assert errors_of(operation.idempotency_key, none) == {("header:X-Idempotency-Key", "required")}
+
+
+@pytest.mark.parametrize("key", ["", "a b", "é", "a\n"])
+def test_malformed_header_is_refused(key):
+    operation = make_operation(parameters=KEYS)
+
+    pointers = {pointer for pointer, _ in errors_of(operation.read_headers, {"X-Idempotency-Key": key}.get)}
+
+    assert pointers == {"header:X-Idempotency-Key"}
+
+
+def test_references_are_replaced_by_what_they_name():
+    document = {"components": {"schemas": {"A": {"$ref": "#/components/schemas/B"}, "B": {"type": "integer"}}}}
+
+    assert inline(document, [{"$ref": "#/components/schemas/A"}]) == [{"type": "integer"}]
+
+
+def test_components_of_another_file_are_bundled(tmp_path):
+    (tmp_path / "common.yaml").write_text(
+        'components: {schemas: {A: {$ref: "#/components/schemas/B"}, B: {type: integer}}}'
+    )
+    (tmp_path / "api.yaml").write_text('paths: {x: {$ref: "common.yaml#/components/schemas/A"}}')
+
+    document = load(tmp_path / "api.yaml")
+
+    assert inline(document, document["paths"]["x"]) == {"type": "integer"}
+
+
+def test_name_defined_in_two_files_is_refused(tmp_path):
+    (tmp_path / "common.yaml").write_text("components: {schemas: {A: {type: integer}}}")
+    (tmp_path / "api.yaml").write_text(
+        'components: {schemas: {A: {type: string}}}\npaths: {x: {$ref: "common.yaml#/components/schemas/A"}}'
+    )
+
+    with pytest.raises(ValueError, match="A"):
+        load(tmp_path / "api.yaml")
+
+
+def test_contract_knows_its_operations_by_method_and_path():
+    item = {"parameters": [], "get": {"operationId": "get_it", "security": []}}
+
+    assert list(Contract({"paths": {"/x": item}}).operations) == [("GET", "/x")]

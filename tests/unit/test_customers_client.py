@@ -1,0 +1,101 @@
+"""How Orders asks Customers: what counts as an answer, and what is asked a second time."""
+
+import pytest
+
+from common.problems import CustomerNotFound, CustomersUnavailable
+from orders import customers_client
+from orders.customers_client import CustomersClient
+from tests.unit.conftest import CUSTOMER, Reply, make_problem
+
+TOKEN = "t" * 32
+FOUND = Reply(200, CUSTOMER)
+FAILED = Reply(503, make_problem(503, "busy"))
+
+
+@pytest.fixture
+def pauses():
+    return []
+
+
+@pytest.fixture
+def client(upstream, pauses):
+    return CustomersClient(upstream.base, TOKEN, sleep=pauses.append)
+
+
+def test_customer_is_fetched_once_with_token_and_request_id(client, upstream, pauses):
+    upstream.replies = [FOUND]
+
+    customer = client.fetch(1, "abc")
+
+    ((method, path, headers, _),) = upstream.requests
+    assert customer == CUSTOMER
+    assert (method, path) == ("GET", "/internal/customers/1")
+    assert headers["Authorization"] == f"Bearer {TOKEN}"
+    assert headers["X-Request-ID"] == "abc"
+    assert pauses == []
+
+
+def test_customer_not_found_is_believed_at_once(client, upstream):
+    upstream.replies = [Reply(404, make_problem(404, "customer_not_found")), FOUND]
+
+    with pytest.raises(CustomerNotFound):
+        client.fetch(1, "abc")
+
+    assert len(upstream.requests) == 1
+
+
+UNUSABLE = {
+    "500": Reply(500, make_problem(500, "internal_error")),
+    "503": FAILED,
+    "401": Reply(401, make_problem(401, "invalid_token")),
+    "403": Reply(403, make_problem(403, "caller_not_allowed")),
+    "404 of a wrong address": Reply(404, make_problem(404, "not_found")),
+    "404 HTML": Reply(404, b"<html>"),
+    "404 with a list": Reply(404, ["customer_not_found"]),
+    "redirect": Reply(302, b"", {"Location": "/elsewhere"}),
+    "HTML": Reply(200, b"<html>"),
+    "another customer": Reply(200, {**CUSTOMER, "id": 2}),
+    "a field too many": Reply(200, {**CUSTOMER, "password": "x"}),
+    "a field too few": Reply(200, {"id": 1, "name": "ACME", "email": "a@b.c"}),
+    "a name that is null": Reply(200, {**CUSTOMER, "name": None}),
+    "an id of text": Reply(200, {**CUSTOMER, "id": "1"}),
+    "an array": Reply(200, [CUSTOMER]),
+    "201": Reply(201, CUSTOMER),
+}
+
+
+@pytest.mark.parametrize("reply", UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_answer_that_is_none_is_asked_for_twice_and_then_unavailable(client, upstream, pauses, reply):
+    upstream.replies = [reply]
+
+    with pytest.raises(CustomersUnavailable):
+        client.fetch(1, "abc")
+
+    assert len(upstream.requests) == 2
+    assert pauses == [customers_client.PAUSE_SECONDS]
+
+
+@pytest.mark.parametrize("reply", UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_second_attempt_may_succeed(client, upstream, reply):
+    upstream.replies = [reply, FOUND]
+
+    assert client.fetch(1, "abc") == CUSTOMER
+
+
+def test_hanging_service_is_unavailable_after_its_timeout(client, upstream, monkeypatch):
+    monkeypatch.setattr(customers_client, "READ_TIMEOUT", 0.1)
+    upstream.replies = [Reply(hangs=True)]
+
+    with pytest.raises(CustomersUnavailable):
+        client.fetch(1, "abc")
+
+    assert len(upstream.requests) == 2
+
+
+def test_service_that_does_not_listen_is_unavailable(client, upstream):
+    upstream.close()
+
+    with pytest.raises(CustomersUnavailable) as caught:
+        client.fetch(1, "abc")
+
+    assert int(caught.value.headers["Retry-After"]) >= 1

@@ -1,0 +1,98 @@
+"""API Gateway events of both payload formats become the same request."""
+
+import base64
+
+import pytest
+
+from lambda_orchestrator.events import make_response, read_event
+
+BODY = '{"a":"é"}'
+
+
+def v1(**overrides):
+    return {
+        "httpMethod": "POST",
+        "path": "/orchestrator/x",
+        "headers": {"Content-Type": "application/json", "X-Request-ID": "abc"},
+        "multiValueQueryStringParameters": {"a": ["1", "2"], "b": ["x y"]},
+        "body": BODY,
+        "isBase64Encoded": False,
+        **overrides,
+    }
+
+
+def v2(**overrides):
+    return {
+        "version": "2.0",
+        "rawPath": "/orchestrator/x",
+        "rawQueryString": "a=1&a=2&b=x+y",
+        "headers": {"content-type": "application/json", "x-request-id": "abc"},
+        "requestContext": {"http": {"method": "POST", "path": "/orchestrator/x"}, "stage": "$default"},
+        "body": BODY,
+        "isBase64Encoded": False,
+        **overrides,
+    }
+
+
+def test_both_formats_give_the_same_request():
+    request = read_event(v1())
+
+    assert request == read_event(v2())
+    assert (request.method, request.path, request.query_string) == ("POST", "/orchestrator/x", "a=1&a=2&b=x+y")
+    assert request.body == BODY.encode()
+
+
+@pytest.mark.parametrize("event", [v1, v2])
+@pytest.mark.parametrize("name", ["X-Request-ID", "x-request-id", "X-REQUEST-ID"])
+def test_header_names_have_no_case(event, name):
+    assert read_event(event()).header(name) == "abc"
+
+
+@pytest.mark.parametrize("event", [v1, v2])
+@pytest.mark.parametrize("data", [BODY.encode(), b"\xff\xfe", b""])
+def test_base64_body_is_decoded(event, data):
+    assert read_event(event(body=base64.b64encode(data).decode(), isBase64Encoded=True)).body == data
+
+
+@pytest.mark.parametrize("event", [v1, v2])
+@pytest.mark.parametrize("body", [None, ""])
+def test_absent_body_is_empty(event, body):
+    assert read_event(event(body=body)).body == b""
+
+
+@pytest.mark.parametrize("event", [v1, v2])
+def test_absent_headers_and_parameters_are_empty(event):
+    request = read_event(event(headers=None, multiValueQueryStringParameters=None, rawQueryString=None))
+
+    assert request.header("X-Request-ID") is None
+    assert request.query_string == ""
+
+
+@pytest.mark.parametrize(
+    ("stage", "raw_path", "path"),
+    [
+        ("$default", "/dev/x", "/dev/x"),
+        ("dev", "/dev/x", "/x"),
+        ("dev", "/dev", "/"),
+        ("dev", "/development/x", "/development/x"),
+    ],
+)
+def test_stage_of_format_2_is_not_part_of_the_path(stage, raw_path, path):
+    event = v2(rawPath=raw_path, requestContext={"http": {"method": "GET", "path": raw_path}, "stage": stage})
+
+    assert read_event(event).path == path
+
+
+def test_lone_surrogate_in_the_body_does_not_raise():
+    assert read_event(v2(body="\ud800")).body == b"\xed\xa0\x80"
+
+
+def test_response_is_valid_for_both_formats():
+    response = make_response(201, "application/json", '{"a":"é"}'.encode(), {"X-Request-ID": "abc"})
+
+    assert response == {
+        "statusCode": 201,
+        "headers": {"Content-Type": "application/json", "X-Request-ID": "abc"},
+        "body": '{"a":"é"}',
+        "isBase64Encoded": False,
+    }

@@ -1,0 +1,85 @@
+"""Cursors: opaque, ours alone, and bound to one list and its filters."""
+
+import dataclasses
+
+import pytest
+
+from common.pagination import Cursors
+from common.problems import InvalidCursor
+
+SCOPE = ["orders", {"status": "CREATED"}]
+ROWS = [{"at": number * 1_000_000, "id": number} for number in (9, 8, 7)]
+
+
+@pytest.fixture
+def cursors(settings):
+    return Cursors(settings)
+
+
+def page(cursors, rows=ROWS, limit=2, scope=SCOPE):
+    return cursors.page(rows, limit, scope, lambda row: (row["at"], row["id"]), lambda row: row["id"])
+
+
+def test_page_shows_up_to_its_limit_and_leads_to_the_last_shown_row(cursors):
+    result = page(cursors)
+
+    assert result["data"] == [9, 8]
+    assert cursors.read(result["next_cursor"], SCOPE) == (8_000_000, 8)
+
+
+@pytest.mark.parametrize("rows", [[], ROWS[:1], ROWS[:2]])
+def test_last_page_leads_nowhere(cursors, rows):
+    assert page(cursors, rows) == {"data": [row["id"] for row in rows], "next_cursor": None}
+
+
+@pytest.mark.parametrize("text", [None, "", "0"])
+def test_absent_empty_and_zero_are_the_first_page(cursors, text):
+    assert cursors.read(text, SCOPE) is None
+
+
+def test_positions_of_any_size_come_back(cursors):
+    rows = [{"at": -(2**62), "id": 2**63 - 1}, {"at": 0, "id": 0}]
+
+    assert cursors.read(page(cursors, rows, limit=1)["next_cursor"], SCOPE) == (-(2**62), 2**63 - 1)
+
+
+def test_cursor_has_only_url_safe_characters_and_the_contracts_length(cursors):
+    rows = [{"at": -(2**62), "id": 2**63 - 1}, {"at": 0, "id": 0}]
+
+    text = page(cursors, rows, limit=1)["next_cursor"]
+
+    assert len(text) <= 200
+    assert text.replace("-", "").replace("_", "").isalnum()
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [["orders", {}], ["orders", {"status": "CONFIRMED"}], ["products", {"status": "CREATED"}], ["orders"], None],
+)
+def test_cursor_of_another_scope_is_refused(cursors, scope):
+    text = page(cursors)["next_cursor"]
+
+    with pytest.raises(InvalidCursor):
+        cursors.read(text, scope)
+
+
+def test_order_of_the_filters_does_not_matter(cursors):
+    text = page(cursors, scope=["orders", {"a": 1, "b": 2}])["next_cursor"]
+
+    assert cursors.read(text, ["orders", {"b": 2, "a": 1}]) == (8_000_000, 8)
+
+
+@pytest.mark.parametrize("text", ["1", "A", "AAAAA", "AAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAMTIz", "eyJpZCI6MX0", "é", "=" * 8])
+def test_garbage_is_refused(cursors, text):
+    with pytest.raises(InvalidCursor):
+        cursors.read(text, SCOPE)
+
+
+def test_cursor_of_the_previous_secret_is_read_and_of_a_foreign_one_is_not(settings, cursors):
+    text = page(cursors)["next_cursor"]
+    rotated = dataclasses.replace(settings, jwt_secrets=("n" * 32, settings.jwt_secrets[0]))
+    foreign = dataclasses.replace(settings, jwt_secrets=("n" * 32, "m" * 32))
+
+    assert Cursors(rotated).read(text, SCOPE) == (8_000_000, 8)
+    with pytest.raises(InvalidCursor):
+        Cursors(foreign).read(text, SCOPE)

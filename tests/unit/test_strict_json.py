@@ -1,0 +1,71 @@
+"""Strict JSON: what is refused, and that what goes out comes back."""
+
+import pytest
+
+from common import strict_json
+from common.problems import MalformedJson
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a":[1,-2,0.5,true,false,null,"x"]}', {"a": [1, -2, 0.5, True, False, None, "x"]}),
+        (" \r\n\t{} ", {}),
+        ('"\\ud83d\\ude00"', "😀"),
+        ('"\\u0000"', "\x00"),
+        ("9223372036854775808", 2**63),
+        ('{"a":{"x":1},"b":{"x":1}}', {"a": {"x": 1}, "b": {"x": 1}}),
+    ],
+)
+def test_strict_json_is_read(text, value):
+    assert strict_json.loads(text.encode()) == value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"NaN",
+        b"[Infinity]",
+        b"-Infinity",
+        b'{"a":1,"a":1}',
+        b'{"a":{"b":1,"b":2}}',
+        b'"\\ud800"',
+        b'{"\\udfff":1}',
+        b"\xff",
+        b'"\xed\xa0\x80"',
+        b"\xef\xbb\xbf{}",
+        b"[1,]",
+        b"01",
+        b"1 2",
+        b"'a'",
+        b'"\n"',
+        b"[" * 100_000,
+        b"9" * 5_000,
+    ],
+    ids=lambda data: repr(data[:20]),
+)
+def test_anything_else_is_malformed(data):
+    with pytest.raises(MalformedJson):
+        strict_json.loads(data)
+
+
+def test_what_is_rendered_is_compact_utf_8_in_the_order_given():
+    assert strict_json.dumps({"b": "é😀", "a": None}) == '{"b":"é😀","a":null}'.encode()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": object()}])
+def test_what_is_no_json_is_not_rendered(value):
+    with pytest.raises((ValueError, TypeError)):
+        strict_json.dumps(value)
+
+
+def test_canonical_form_ignores_the_order_of_names_and_not_that_of_entries():
+    assert strict_json.canonical({"a": 1, "b": {"c": 2, "d": 3}}) == strict_json.canonical({"b": {"d": 3, "c": 2}, "a": 1})
+    assert strict_json.canonical([1, 2]) != strict_json.canonical([2, 1])
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, "1"), (1, True), (0, False), (None, "null"), ("a", "A"), ([], {})])
+def test_canonical_forms_of_different_values_differ(one, other):
+    assert strict_json.canonical(one) != strict_json.canonical(other)

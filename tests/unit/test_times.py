@@ -1,0 +1,98 @@
+"""Times: naive UTC inside, RFC 3339 outside."""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from common import times
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-11-25T12:00:00Z", datetime(2026, 11, 25, 12)),
+        ("2026-11-25T12:00:00+02:00", datetime(2026, 11, 25, 10)),
+        ("2026-11-25T12:00:00-02:30", datetime(2026, 11, 25, 14, 30)),
+        ("2026-01-01T00:30:00+01:00", datetime(2025, 12, 31, 23, 30)),
+        ("2026-11-25T12:00:00.1Z", datetime(2026, 11, 25, 12, 0, 0, 100_000)),
+        ("2026-11-25T12:00:00.123456Z", datetime(2026, 11, 25, 12, 0, 0, 123_456)),
+        ("2026-11-25t12:00:00z", datetime(2026, 11, 25, 12)),
+        ("2026-11-25T12:00:00-00:00", datetime(2026, 11, 25, 12)),
+    ],
+)
+def test_rfc_3339_becomes_naive_utc(text, moment):
+    assert times.from_json(text) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026-11-25",
+        "2026-11-25T12:00:00",
+        "2026-11-25 12:00:00Z",
+        "2026-11-25T12:00Z",
+        "2026-11-25T12:00:00+0200",
+        "2026-11-25T12:00:00+02",
+        "2026-11-25T12:00:00.1234567Z",
+        "2026-11-25T12:00:00,5Z",
+        "2026-11-25T12:00:00.Z",
+        "2026-W48-3T12:00:00Z",
+        "2026-02-30T12:00:00Z",
+        "2026-11-25T24:00:01Z",
+        "2026-11-25T12:60:00Z",
+        "2026-11-25T12:00:00+25:00",
+        "0000-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+02:00",
+        "9999-12-31T23:59:59-02:00",
+        "２026-11-25T12:00:00Z",
+        "2026-11-25T12:00:00Z\n",
+        " 2026-11-25T12:00:00Z",
+    ],
+)
+def test_anything_else_is_a_value_error(text):
+    with pytest.raises(ValueError):
+        times.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (datetime(2026, 11, 25, 3, 10, 30, 123_456), "2026-11-25T03:10:30.123456Z"),
+        (datetime(2026, 11, 25), "2026-11-25T00:00:00.000000Z"),
+        (None, None),
+    ],
+)
+def test_rendered_with_six_digits_and_z(moment, text):
+    assert times.to_json(moment) == text
+
+
+def test_now_is_naive_utc():
+    before = datetime.now(UTC).replace(tzinfo=None)
+
+    now = times.utc_now()
+
+    assert now.tzinfo is None
+    assert before <= now <= datetime.now(UTC).replace(tzinfo=None)
+
+
+@pytest.mark.parametrize("moment", [datetime(1970, 1, 1), datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999)])
+def test_microseconds_are_exact_both_ways(moment):
+    assert times.from_microseconds(times.to_microseconds(moment)) == moment
+
+
+@pytest.fixture
+def tokyo(monkeypatch):
+    """The machine's zone is nine hours ahead of UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_zone_of_the_machine_changes_nothing(tokyo):
+    assert time.timezone == -9 * 3600
+    assert times.to_epoch(datetime(1970, 1, 2)) == 86_400
+    assert times.from_json("2026-11-25T12:00:00+02:00") == datetime(2026, 11, 25, 10)
