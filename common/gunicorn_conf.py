@@ -1,6 +1,7 @@
 """How gunicorn runs both services: `gunicorn -c common/gunicorn_conf.py "orders.app:get_app()"`."""
 
-from common import config
+# Not the module: gunicorn would take its name for its own setting `config`.
+from common.config import exit_on_error, load_database_settings, load_settings, read_environment
 
 # A thread waits for MySQL or for Customers most of its time; four of them fill one core.
 worker_class = "gthread"
@@ -36,7 +37,7 @@ http_parser = "fast"
 
 def on_starting(server):
     """Refuse to start on a bad setting: here, once, and not in workers that are started again and again."""
-    environ = config.read_environment()
-    with config.exit_on_error():
-        config.load_settings(environ)
-        config.load_database_settings(environ)
+    environ = read_environment()
+    with exit_on_error():
+        load_settings(environ)
+        load_database_settings(environ)
