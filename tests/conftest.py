@@ -44,6 +44,24 @@ def database_settings():
 
 
 @pytest.fixture(scope="session")
+def system_schema(database_settings):
+    """The name of a schema for a running stack, gone before and after."""
+    name = f"{database_settings.name}_system"
+    connection = mysql.connector.connect(
+        host=database_settings.host,
+        port=database_settings.port,
+        user=database_settings.user,
+        password=database_settings.password,
+        use_pure=False,
+    )
+    cursor = connection.cursor()
+    cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+    yield name
+    cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+    connection.close()
+
+
+@pytest.fixture(scope="session")
 def settings():
     """The development settings, whatever the environment says."""
     return config.load_settings({})

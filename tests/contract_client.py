@@ -73,9 +73,13 @@ class ContractClient:
     `codes` collects the problem codes of all answers.
     """
 
+    _contracts = {}  # by document: compiled once in a session, in which the documents live as long
+
     def __init__(self, app, document, token, codes):
         self._client = testing.TestClient(app)
-        self._contract = ResponseContract(document)
+        if id(document) not in self._contracts:
+            self._contracts[id(document)] = ResponseContract(document)
+        self._contract = self._contracts[id(document)]
         self._token = token
         self._codes = codes
 

@@ -1,15 +1,18 @@
 """The two APIs in process, on the real database, with the Customers API as a stub for Orders."""
 
+import functools
+
 import pytest
 
 import customers.app
 import orders.app
 from common.auth import Authenticator
 from common.contract import load
+from common.database import Database
 from customers.representations import internal_customer_to_json
 from customers.workflows import get_customer
 from tests.contract_client import ContractClient
-from tests.factories import Factory
+from tests.factories import Factory, order_request, unique
 
 
 @pytest.fixture(scope="session")
@@ -58,12 +61,32 @@ def orders_document():
     return load(orders.app.CONTRACT_PATH)
 
 
+class Current:
+    """Stands in an app for what each test brings its own of, so that the app can be kept."""
+
+    def __init__(self):
+        self.value = None
+
+    def __call__(self):
+        return self.value()
+
+    def fetch(self, customer_id, request_id):
+        return self.value.fetch(customer_id, request_id)
+
+
+current_clock, current_customers = Current(), Current()
+
+# An app takes 50 ms to build, most of it to read and compile its contract.
+kept_app = functools.cache(lambda create_app, *collaborators: create_app(*collaborators, current_clock))
+
+
 @pytest.fixture
 def make_customers_api(settings, database, clock, customers_document, make_token, codes):
-    """`make_customers_api(settings=…, database=…)` returns a client of a Customers API of its own."""
+    """`make_customers_api(settings=…, database=…)` returns a client of a Customers API like that."""
 
     def make(settings=settings, database=database):
-        app = customers.app.create_app(settings, database, clock)
+        current_clock.value = clock
+        app = kept_app(customers.app.create_app, settings, database)
         return ContractClient(app, customers_document, make_token(), codes)
 
     return make
@@ -71,10 +94,11 @@ def make_customers_api(settings, database, clock, customers_document, make_token
 
 @pytest.fixture
 def make_orders_api(settings, database, stub_customers, clock, orders_document, make_token, codes):
-    """`make_orders_api(settings=…, database=…, customers=…)` returns a client of an Orders API of its own."""
+    """`make_orders_api(settings=…, database=…)` returns a client of an Orders API like that."""
 
-    def make(settings=settings, database=database, customers=stub_customers):
-        app = orders.app.create_app(settings, database, customers, clock)
+    def make(settings=settings, database=database):
+        current_clock.value, current_customers.value = clock, stub_customers
+        app = kept_app(orders.app.create_app, settings, database, current_customers)
         return ContractClient(app, orders_document, make_token(), codes)
 
     return make
@@ -108,3 +132,85 @@ def checksum(database):
 @pytest.fixture
 def factory(database, clock):
     return Factory(database, clock)
+
+
+@pytest.fixture
+def refused(checksum):
+    """`refused(api, method, path, …)` sends what must be refused; checks that it wrote nothing and harmed nothing."""
+
+    def send(api, method, path, **arguments):
+        before = checksum()
+        response = api.request(method, path, **arguments)
+        assert checksum() == before
+        assert api.get("/health").json["ok"] is True
+        return response
+
+    return send
+
+
+KEYED_OPERATIONS = ["create_customer", "create_product", "create_order", "confirm_order", "cancel_order"]
+
+
+class Call:
+    """One keyed request that can be sent again and again."""
+
+    def __init__(self, api, path, body, other_body):
+        self.api, self.path, self.body, self.other_body = api, path, body, other_body
+
+    def send(self, body=None, path=None, token=..., **headers):
+        return self.api.post(path or self.path, json=body or self.body, token=token, headers=headers)
+
+
+@pytest.fixture
+def calls(customers_api, orders_api, factory, settings):
+    """`calls[operation]()` makes a `Call` that has not been sent yet."""
+
+    def create_customer():
+        name = unique("customer")
+        body = {"name": name, "email": f"{name}@example.test"}
+        return Call(customers_api, "/customers", body, {**body, "phone": "555"})
+
+    def create_product():
+        body = {"sku": unique("SKU"), "name": "Mouse", "price_cents": 1, "stock": 1}
+        return Call(orders_api, "/products", body, {**body, "stock": 2})
+
+    def create_order():
+        customer, product = factory.make_customer(), factory.make_product()
+        return Call(
+            orders_api, "/orders", order_request(customer, (product, 1)), order_request(customer, (product, 2))
+        )
+
+    def confirm_order():
+        return Call(orders_api, f"/orders/{factory.make_order(settings)['id']}/confirm", {}, {})
+
+    def cancel_order():
+        path = f"/orders/{factory.make_order(settings)['id']}/cancel"
+        return Call(orders_api, path, {"reason": "one"}, {"reason": "two"})
+
+    made = (create_customer, create_product, create_order, confirm_order, cancel_order)
+    return dict(zip(KEYED_OPERATIONS, made, strict=True))
+
+
+@pytest.fixture
+def make_database(database_settings):
+    """`make_database(class, …)` returns a database of the test's own, closed at its end."""
+    made = []
+
+    def make(kind=Database, settings=database_settings, **arguments):
+        made.append(kind(settings, **arguments))
+        return made[-1]
+
+    yield make
+    for database in made:
+        database.close()
+
+
+@pytest.fixture
+def kill(other_connection):
+    """`kill(tx)` ends the connection of `tx` from outside."""
+
+    def kill_connection_of(tx):
+        tx.execute("SELECT CONNECTION_ID() AS id")
+        other_connection.cursor().execute(f"KILL {tx.fetchone()['id']}")
+
+    return kill_connection_of

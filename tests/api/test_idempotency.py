@@ -4,51 +4,11 @@ import json
 
 import pytest
 
+from tests.api.conftest import KEYED_OPERATIONS
 from tests.contract_client import refusal
-from tests.factories import order_request, unique
+from tests.factories import unique
 
-OPERATIONS = ["create_customer", "create_product", "create_order", "confirm_order", "cancel_order"]
-CREATIONS = OPERATIONS[:3]
-
-
-class Call:
-    """One keyed request that can be sent again and again."""
-
-    def __init__(self, api, path, body, other_body):
-        self.api, self.path, self.body, self.other_body = api, path, body, other_body
-
-    def send(self, body=None, path=None, token=..., **headers):
-        return self.api.post(path or self.path, json=body or self.body, token=token, headers=headers)
-
-
-@pytest.fixture
-def calls(customers_api, orders_api, factory, settings):
-    """`calls[operation]()` makes a `Call` that has not been sent yet."""
-
-    def create_customer():
-        name = unique("customer")
-        body = {"name": name, "email": f"{name}@example.test"}
-        return Call(customers_api, "/customers", body, {**body, "phone": "555"})
-
-    def create_product():
-        body = {"sku": unique("SKU"), "name": "Mouse", "price_cents": 1, "stock": 1}
-        return Call(orders_api, "/products", body, {**body, "stock": 2})
-
-    def create_order():
-        customer, product = factory.make_customer(), factory.make_product()
-        return Call(
-            orders_api, "/orders", order_request(customer, (product, 1)), order_request(customer, (product, 2))
-        )
-
-    def confirm_order():
-        return Call(orders_api, f"/orders/{factory.make_order(settings)['id']}/confirm", {}, {})
-
-    def cancel_order():
-        path = f"/orders/{factory.make_order(settings)['id']}/cancel"
-        return Call(orders_api, path, {"reason": "one"}, {"reason": "two"})
-
-    made = (create_customer, create_product, create_order, confirm_order, cancel_order)
-    return dict(zip(OPERATIONS, made, strict=True))
+CREATIONS = KEYED_OPERATIONS[:3]
 
 
 @pytest.fixture
@@ -56,7 +16,7 @@ def call(calls, request):
     return calls[request.param]()
 
 
-for_every_operation = pytest.mark.parametrize("call", OPERATIONS, indirect=True)
+for_every_operation = pytest.mark.parametrize("call", KEYED_OPERATIONS, indirect=True)
 for_creations = pytest.mark.parametrize("call", CREATIONS, indirect=True)
 
 
@@ -174,7 +134,7 @@ def test_key_with_another_order_is_422_and_changes_nothing(calls, checksum, oper
 def test_one_text_serves_every_operation(calls):
     headers = {"X-Idempotency-Key": unique("key")}
 
-    answers = [calls[operation]().send(**headers) for operation in OPERATIONS]
+    answers = [calls[operation]().send(**headers) for operation in KEYED_OPERATIONS]
 
     assert [answer.status_code for answer in answers] == [201, 201, 201, 200, 200]
     assert not any(map(is_replay, answers))

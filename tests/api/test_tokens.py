@@ -177,7 +177,7 @@ def test_forgery_that_changes_nothing_is_accepted(orders_api, settings, make_tok
 @pytest.mark.reaches("invalid_token")
 @pytest.mark.parametrize(
     "token",
-    ["abc", "a.b.c", "..", "....", "é.é.é", "null", "e30.e30.", base64.b64encode(b"[" * 10_000).decode() + ".e30.AA"],
+    ["abc", "a.b.c", "..", "....", "é.é.é", "null", "e30.e30.", base64.b64encode(b"[" * 9_999).decode() + ".e30.AA"],
     ids=["word", "letters", "dots", "more dots", "not ASCII", "null", "empty objects", "deep header"],
 )
 def test_garbage_for_a_token_is_401(orders_api, checksum, token):

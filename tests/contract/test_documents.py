@@ -1,4 +1,4 @@
-"""The three contract documents: valid, bounded, true to their own examples, and served as they are."""
+"""The three contract documents: valid, bounded, and true to their own examples."""
 
 import re
 
@@ -6,99 +6,20 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-import customers.app
-import orders.app
-from common.auth import Authenticator
-from common.contract import FORMATS, Contract, inline, load
+from common.contract import FORMATS
 from common.problems import REGISTRY
-from common.web import Health, build_app
-from tests.conftest import ROOT
-
-NAMES = ["customers", "orders", "orchestrator"]
-DOCUMENTS = {name: load(ROOT / "openapi" / f"{name}.yaml") for name in NAMES}
-METHODS = ("get", "put", "post", "patch", "delete")
-
-# What our schemas may say; a misspelt keyword would check nothing.
-KEYWORDS = {
-    "type", "description", "enum", "format", "pattern", "minLength", "maxLength", "minimum", "maximum", "default",
-    "items", "minItems", "maxItems", "uniqueItems", "properties", "required", "additionalProperties",
-    "minProperties", "not",
-}  # fmt: skip
-
-
-def operations(name):
-    """Return (label, method, operation with its references replaced) of a document."""
-    document = DOCUMENTS[name]
-    return [
-        (f"{name} {item[method]['operationId']}", method, inline(document, item[method]))
-        for item in document["paths"].values()
-        for method in METHODS
-        if method in item
-    ]
-
-
-def responses(name):
-    """Return (label, status, response) of every response of a document."""
-    return [
-        (f"{label} {status}", int(status), response)
-        for label, _, operation in operations(name)
-        for status, response in operation["responses"].items()
-    ]
-
-
-def media_types(name):
-    """Return (label, media type object) of every body that a document describes."""
-    requests = [
-        (label, media)
-        for label, _, operation in operations(name)
-        for media in operation.get("requestBody", {}).get("content", {}).values()
-    ]
-    answers = [(label, media) for label, _, response in responses(name) for media in response.get("content", {}).values()]
-    return requests + answers
-
-
-def parameters_and_headers(name):
-    """Return (label, parameter or header object) of a document."""
-    paths = inline(DOCUMENTS[name], DOCUMENTS[name]["paths"])
-    shared = [(path, parameter) for path, item in paths.items() for parameter in item.get("parameters", [])]
-    own = [(label, parameter) for label, _, operation in operations(name) for parameter in operation.get("parameters", [])]
-    headers = [(label, header) for label, _, response in responses(name) for header in response.get("headers", {}).values()]
-    return shared + own + headers
-
-
-def nodes(schema, label):
-    """Yield (label, schema) of a schema and all schemas below it."""
-    yield label, schema
-    for name, part in schema.get("properties", {}).items():
-        yield from nodes(part, f"{label}.{name}")
-    if "items" in schema:
-        yield from nodes(schema["items"], f"{label}[]")
-    if "not" in schema:
-        yield f"{label} not", schema["not"]
-
-
-def schemas(name):
-    """Return (label, schema) of every schema that a request or response can meet."""
-    roots = [(label, part["schema"]) for label, part in media_types(name) + parameters_and_headers(name)]
-    return [node for label, schema in roots for node in nodes(schema, label)]
-
-
-def types_of(schema):
-    return {schema["type"]} if isinstance(schema.get("type"), str) else set(schema.get("type", ()))
-
-
-def examples(name):
-    """Return (label, schema, value) of every example of a document."""
-    bodies = [
-        (f"{label} {key}", media["schema"], example["value"])
-        for label, media in media_types(name)
-        for key, example in media.get("examples", {}).items()
-    ]
-    single = [
-        (label, part["schema"], part["example"]) for label, part in parameters_and_headers(name) if "example" in part
-    ]
-    return bodies + single
-
+from tests.contract.documents import (
+    DOCUMENTS,
+    KEYWORDS,
+    NAMES,
+    examples,
+    media_types,
+    nodes,
+    operations,
+    responses,
+    schemas,
+    types_of,
+)
 
 for_every_document = pytest.mark.parametrize("name", NAMES)
 
@@ -236,7 +157,9 @@ def test_codes_that_a_response_names_are_those_of_its_examples(name):
 @for_every_document
 def test_every_operation_says_what_it_is(name):
     fields = ("operationId", "summary", "description", "tags", "security", "responses")
-    incomplete = [(label, field) for label, _, operation in operations(name) for field in fields if field not in operation]
+    incomplete = [
+        (label, field) for label, _, operation in operations(name) for field in fields if field not in operation
+    ]
     ids = [operation["operationId"] for _, _, operation in operations(name)]
 
     assert incomplete == []
@@ -278,39 +201,3 @@ def test_every_response_has_the_headers_of_its_status(name):
     ]
 
     assert missing == []
-
-
-def routes_of(name, settings):
-    """Return (contract, authenticator, routes) with a resource that answers each operation."""
-    contract = Contract(DOCUMENTS[name])
-    by_path = {}
-    for method, path in contract.operations:
-        by_path.setdefault(path, {})[f"on_{method.lower()}"] = lambda self, req, resp, **ids: None
-    routes = [(path.replace("_id}", "_id:id}"), type("Resource", (), responders)()) for path, responders in by_path.items()]
-    return contract, Authenticator(settings), routes
-
-
-@pytest.mark.parametrize("name", ["customers", "orders"])
-def test_routes_that_are_the_contracts_operations_are_built(name, settings):
-    assert build_app(*routes_of(name, settings))
-
-
-@pytest.mark.parametrize("name", ["customers", "orders"])
-def test_operation_without_a_responder_is_refused_at_start(name, settings):
-    contract, authenticator, routes = routes_of(name, settings)
-
-    with pytest.raises(ValueError, match="differ"):
-        build_app(contract, authenticator, routes[1:])
-
-
-@pytest.mark.parametrize("name", ["customers", "orders"])
-def test_responder_without_an_operation_is_refused_at_start(name, settings):
-    contract, authenticator, routes = routes_of(name, settings)
-
-    with pytest.raises(ValueError, match="differ"):
-        build_app(contract, authenticator, [*routes, ("/extra", Health("extra"))])
-
-
-@pytest.mark.parametrize("create_app", [customers.app.create_app, lambda *args: orders.app.create_app(*args, None)])
-def test_applications_serve_exactly_their_contract_and_open_nothing(create_app, settings):
-    assert create_app(settings, None)

@@ -1,20 +1,30 @@
-"""A small HTTP server that answers what a test scripts, for the clients and the orchestrator."""
+"""What stands in for our services: a small HTTP server for the clients, fakes on a fake clock for the saga."""
 
+import dataclasses
 import http.server
 import json
 import threading
-from dataclasses import dataclass, field
 
 import pytest
 
+from common import times
+from common.auth import Authenticator
+from common.contract import load
+from lambda_orchestrator import handler
+from lambda_orchestrator.clients import Done, Refused
+from lambda_orchestrator.handler import Program, handle
+from lambda_orchestrator.saga import Saga
+from tests.conftest import ROOT
+from tests.contract_client import ResponseContract
 
-@dataclass
+
+@dataclasses.dataclass
 class Reply:
     """One scripted answer; `body` is JSON unless it is bytes. A reply that hangs is never sent."""
 
     status: int = 200
     body: object = None
-    headers: dict = field(default_factory=dict)
+    headers: dict = dataclasses.field(default_factory=dict)
     hangs: bool = False
 
 
@@ -111,3 +121,122 @@ def make_problem(status, code, **members):
         "request_id": "abc",
         **members,
     }
+
+
+ORDER_TO_CONFIRM = {
+    "customer_id": 1,
+    "items": [{"product_id": 3, "qty": 2}],
+    "customer_reference": "PO-1",
+    "idempotency_key": "the-key",
+    "correlation_id": "the-correlation",
+}
+CALL_HEADERS = {"X-On-Behalf-Of": "maria", "X-Request-ID": "abc"}
+CREATED = Done(make_order("CREATED"), False)
+CONFIRMED = Done(make_order("CONFIRMED"), False)
+CONFLICT = Refused(409, make_problem(409, "order_state_conflict"))
+DEADLINE = 10.0
+
+
+class FakeTime:
+    """A clock that only sleeping and calls move."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+class FakeService:
+    """Gives scripted outcomes in turn, the last for ever; each call takes `seconds`."""
+
+    def __init__(self, time, *outcomes, seconds=0.0):
+        self.time, self.outcomes, self.seconds = time, list(outcomes), seconds
+        self.calls = []
+
+    def call(self, method, path, is_expected, headers, body=None, timeout=None):
+        self.calls.append({"method": method, "path": path, "headers": headers, "body": body, "timeout": timeout})
+        self.time.now += min(self.seconds, timeout)
+        return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+
+
+@pytest.fixture
+def time():
+    return FakeTime()
+
+
+@pytest.fixture
+def run(time):
+    """`run(orders, …)` runs the saga against fake services and returns what it returns."""
+
+    def run_saga(orders, customers=None, request=ORDER_TO_CONFIRM, log=lambda **fields: None):
+        customers = customers or FakeService(time, Done(CUSTOMER, False))
+        saga = Saga(customers, orders, time.monotonic, time.sleep, jitter=lambda low, high: high)
+        return saga.run(request, CALL_HEADERS, DEADLINE, log)
+
+    return run_saga
+
+
+def paths(service):
+    """Return the paths that a fake service was asked for."""
+    return [call["path"] for call in service.calls]
+
+
+PATH = "/orchestrator/create-and-confirm-order"
+EVENT_BODY = {"customer_id": 1, "items": [{"product_id": 3, "qty": 2}], "idempotency_key": "the-key"}
+
+
+class Context:
+    """Lambda's context with that much time left."""
+
+    def __init__(self, milliseconds):
+        self._milliseconds = milliseconds
+
+    def get_remaining_time_in_millis(self):
+        return self._milliseconds
+
+
+@pytest.fixture(scope="session")
+def orchestrator_document():
+    return load(ROOT / "openapi" / "orchestrator.yaml")
+
+
+@pytest.fixture
+def program(monkeypatch, settings, upstream, orchestrator_document):
+    """The program with both services behind `upstream`."""
+    bases = dataclasses.replace(settings, customers_api_base=upstream.base, orders_api_base=upstream.base)
+    program = Program(bases, orchestrator_document)
+    monkeypatch.setattr(handler, "_program", lambda: program)
+
+
+@pytest.fixture
+def token(settings):
+    return Authenticator(settings).issue_token("maria", "operator", times.utc_now())
+
+
+@pytest.fixture
+def send(program, orchestrator_document, token, codes):
+    """`send(body, …)` handles an event and returns (response, parsed body), checked against the contract."""
+    contract = ResponseContract(orchestrator_document, "OrchestratorProblem")
+
+    def handle_event(body=EVENT_BODY, method="POST", path=PATH, query="", milliseconds=6000, token=token, **headers):
+        event = {
+            "version": "2.0",
+            "rawPath": path,
+            "rawQueryString": query,
+            "headers": {"content-type": "application/json", "authorization": f"Bearer {token}", **headers},
+            "requestContext": {"http": {"method": method, "path": path}, "stage": "$default"},
+            "body": body if isinstance(body, str) else json.dumps(body),
+            "isBase64Encoded": False,
+        }
+        response = handle(event, Context(milliseconds))
+        answered = json.loads(response["body"])
+        sent = {name.lower(): value for name, value in response["headers"].items()}
+        contract.check(method, path, response["statusCode"], sent, answered)
+        codes.add(answered.get("code"))
+        return response, answered
+
+    return handle_event

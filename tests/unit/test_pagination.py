@@ -69,7 +69,7 @@ def test_order_of_the_filters_does_not_matter(cursors):
     assert cursors.read(text, ["orders", {"b": 2, "a": 1}]) == (8_000_000, 8)
 
 
-@pytest.mark.parametrize("text", ["1", "A", "AAAAA", "AAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAMTIz", "eyJpZCI6MX0", "é", "=" * 8])
+@pytest.mark.parametrize("text", ["1", "A", "AAAAA", "AAAAAAAAAAAAAAAAMTIz", "eyJpZCI6MX0", "é", "=" * 8])
 def test_garbage_is_refused(cursors, text):
     with pytest.raises(InvalidCursor):
         cursors.read(text, SCOPE)

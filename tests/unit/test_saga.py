@@ -6,68 +6,19 @@ import pytest
 
 from common.problems import UpstreamBroken, UpstreamTimeout
 from lambda_orchestrator.clients import Done, Refused, Unknown
-from lambda_orchestrator.saga import MIN_CALL_SECONDS, Saga, StepRefused, make_body
-from tests.unit.conftest import CUSTOMER, make_order, make_problem
-
-REQUEST = {
-    "customer_id": 1,
-    "items": [{"product_id": 3, "qty": 2}],
-    "customer_reference": "PO-1",
-    "idempotency_key": "the-key",
-    "correlation_id": "the-correlation",
-}
-HEADERS = {"X-On-Behalf-Of": "maria", "X-Request-ID": "abc"}
-CREATED = Done(make_order("CREATED"), False)
-CONFIRMED = Done(make_order("CONFIRMED"), False)
-CONFLICT = Refused(409, make_problem(409, "order_state_conflict"))
-DEADLINE = 10.0
-
-
-class FakeTime:
-    """A clock that only sleeping and calls move."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
-
-
-class FakeService:
-    """Gives scripted outcomes in turn, the last for ever; each call takes `seconds`."""
-
-    def __init__(self, time, *outcomes, seconds=0.0):
-        self.time, self.outcomes, self.seconds = time, list(outcomes), seconds
-        self.calls = []
-
-    def call(self, method, path, is_expected, headers, body=None, timeout=None):
-        self.calls.append({"method": method, "path": path, "headers": headers, "body": body, "timeout": timeout})
-        self.time.now += min(self.seconds, timeout)
-        return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
-
-
-@pytest.fixture
-def time():
-    return FakeTime()
-
-
-@pytest.fixture
-def run(time):
-    """`run(orders, …)` runs the saga against fake services and returns what it returns."""
-
-    def run_saga(orders, customers=None, request=REQUEST, log=lambda **fields: None):
-        customers = customers or FakeService(time, Done(CUSTOMER, False))
-        saga = Saga(customers, orders, time.monotonic, time.sleep, jitter=lambda low, high: high)
-        return saga.run(request, HEADERS, DEADLINE, log)
-
-    return run_saga
-
-
-def paths(service):
-    return [call["path"] for call in service.calls]
+from lambda_orchestrator.saga import MIN_CALL_SECONDS, StepRefused, make_body
+from tests.unit.conftest import (
+    CALL_HEADERS,
+    CONFIRMED,
+    CREATED,
+    CUSTOMER,
+    DEADLINE,
+    ORDER_TO_CONFIRM,
+    FakeService,
+    make_order,
+    make_problem,
+    paths,
+)
 
 
 def test_order_is_created_and_confirmed_with_the_callers_key(run, time):
@@ -81,18 +32,18 @@ def test_order_is_created_and_confirmed_with_the_callers_key(run, time):
     assert paths(customers) == ["/internal/customers/1"]
     assert paths(orders) == ["/orders", "/orders/7/confirm"]
     assert [call["body"] for call in orders.calls] == [
-        {"customer_id": 1, "items": REQUEST["items"], "customer_reference": "PO-1"},
+        {"customer_id": 1, "items": ORDER_TO_CONFIRM["items"], "customer_reference": "PO-1"},
         {},
     ]
-    assert [call["headers"] for call in orders.calls] == [{**HEADERS, "X-Idempotency-Key": "the-key"}] * 2
+    assert [call["headers"] for call in orders.calls] == [{**CALL_HEADERS, "X-Idempotency-Key": "the-key"}] * 2
 
 
 def test_reference_that_is_absent_stays_absent(run, time):
     orders = FakeService(time, CREATED, CONFIRMED)
 
-    run(orders, request={name: value for name, value in REQUEST.items() if name != "customer_reference"})
+    run(orders, request={name: value for name, value in ORDER_TO_CONFIRM.items() if name != "customer_reference"})
 
-    assert orders.calls[0]["body"] == {"customer_id": 1, "items": REQUEST["items"]}
+    assert orders.calls[0]["body"] == {"customer_id": 1, "items": ORDER_TO_CONFIRM["items"]}
 
 
 @pytest.mark.parametrize(("created", "confirmed"), [(False, False), (True, False), (False, True), (True, True)])
@@ -213,39 +164,6 @@ def test_slow_customers_leave_time_for_the_order(run, time):
 
     assert len(customers.calls) == 1
     assert paths(orders) == ["/orders", "/orders/7/confirm"]
-
-
-def test_refused_confirm_is_compensated_once_and_says_so(run, time):
-    orders = FakeService(time, CREATED, CONFLICT, Unknown(), Done(make_order(), False))
-
-    with pytest.raises(StepRefused) as caught:
-        run(orders)
-
-    document = caught.value.to_document("abc")
-    assert (document["status"], document["code"]) == (409, "order_state_conflict")
-    assert (document["step"], document["compensation"]) == ("confirm_order", "order_canceled")
-    assert paths(orders) == ["/orders", "/orders/7/confirm", "/orders/7/cancel", "/orders/7/cancel"]
-    assert orders.calls[2]["body"] == orders.calls[3]["body"] == {"reason": "confirm was refused"}
-    assert orders.calls[2]["headers"]["X-Idempotency-Key"] == "the-key"
-
-
-def test_compensation_that_is_refused_says_so(run, time):
-    orders = FakeService(time, CREATED, CONFLICT, Refused(409, make_problem(409, "cancel_window_closed")))
-
-    with pytest.raises(StepRefused) as caught:
-        run(orders)
-
-    assert caught.value.code == "order_state_conflict"
-    assert caught.value.members["compensation"] == "not_possible"
-
-
-def test_compensation_of_unknown_outcome_is_retryable(run, time):
-    orders = FakeService(time, CREATED, CONFLICT, Unknown(), seconds=1)
-
-    with pytest.raises(UpstreamTimeout) as caught:
-        run(orders)
-
-    assert caught.value.members == {"step": "confirm_order", "retryable": True}
 
 
 def test_every_unknown_outcome_is_logged(run, time):

@@ -62,7 +62,9 @@ def test_what_is_no_json_is_not_rendered(value):
 
 
 def test_canonical_form_ignores_the_order_of_names_and_not_that_of_entries():
-    assert strict_json.canonical({"a": 1, "b": {"c": 2, "d": 3}}) == strict_json.canonical({"b": {"d": 3, "c": 2}, "a": 1})
+    one, other = {"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1}
+
+    assert strict_json.canonical(one) == strict_json.canonical(other)
     assert strict_json.canonical([1, 2]) != strict_json.canonical([2, 1])
 
 

@@ -1,0 +1,95 @@
+"""The body's media type, length and size."""
+
+import json
+
+import pytest
+
+from tests.contract_client import refusal
+from tests.factories import unique
+
+JSON = {"Content-Type": "application/json"}
+MAX_BODY_BYTES = 65_536
+
+
+@pytest.fixture
+def product():
+    return {"sku": unique("SKU"), "name": "Keyboard", "price_cents": 4900, "stock": 3}
+
+
+@pytest.mark.reaches("unsupported_media_type")
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/plain",
+        "text/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/problem+json",
+        "application/json5",
+        "application/json; charset=latin1",
+        "application/json; charset=utf-16",
+        "application/json; profile=x",
+        "application/json, text/plain",
+        "json",
+    ],
+)
+@pytest.mark.parametrize("path", ["/products", "/orders", "/orders/1/confirm", "/orders/1/cancel"])
+def test_wrong_content_type_is_415(orders_api, refused, path, content_type):
+    headers = {"Content-Type": content_type, "X-Idempotency-Key": unique("key")}
+
+    response = refused(orders_api, "POST", path, body=b"{}", headers=headers)
+
+    assert refusal(response) == (415, "unsupported_media_type")
+
+
+@pytest.mark.reaches("unsupported_media_type")
+def test_missing_content_type_is_415(orders_api, refused, product):
+    response = refused(orders_api, "POST", "/products", body=json.dumps(product).encode())
+
+    assert refusal(response) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "Application/JSON",
+        "application/json;charset=utf-8",
+        "application/json; charset=UTF-8",
+        'application/json; charset="utf-8"',
+        "application/json;",
+    ],
+)
+def test_json_in_utf_8_is_accepted_however_it_is_written(orders_api, product, content_type):
+    response = orders_api.post(
+        "/products", body=json.dumps(product).encode(), headers={"Content-Type": content_type}
+    )
+
+    assert response.status_code == 201
+
+
+@pytest.mark.reaches("length_required")
+@pytest.mark.parametrize("path", ["/products", "/orders", "/orders/1/confirm", "/orders/1/cancel"])
+@pytest.mark.parametrize("coding", ["chunked", "gzip, chunked", "identity"])
+def test_body_with_a_transfer_encoding_is_411(orders_api, refused, path, coding):
+    headers = {**JSON, "Transfer-Encoding": coding, "X-Idempotency-Key": unique("key")}
+
+    response = refused(orders_api, "POST", path, headers=headers)
+
+    assert refusal(response) == (411, "length_required")
+
+
+@pytest.mark.reaches("payload_too_large")
+@pytest.mark.parametrize("path", ["/products", "/orders", "/orders/1/confirm", "/orders/1/cancel"])
+def test_body_one_byte_too_large_is_413(orders_api, refused, path):
+    headers = {**JSON, "X-Idempotency-Key": unique("key")}
+
+    response = refused(orders_api, "POST", path, body=b" " * (MAX_BODY_BYTES + 1), headers=headers)
+
+    assert refusal(response) == (413, "payload_too_large")
+
+
+def test_body_of_the_largest_size_is_accepted(orders_api, product):
+    body = json.dumps(product).encode().ljust(MAX_BODY_BYTES)
+
+    assert orders_api.post("/products", body=body, headers=JSON).status_code == 201

@@ -1,0 +1,48 @@
+"""Routes and contract name the same operations, or nothing starts."""
+
+import pytest
+
+import customers.app
+import orders.app
+from common.auth import Authenticator
+from common.contract import Contract
+from common.web import Health, build_app
+from tests.contract.documents import DOCUMENTS
+
+
+def routes_of(name, settings):
+    """Return (contract, authenticator, routes) with a resource that answers each operation."""
+    contract = Contract(DOCUMENTS[name])
+    by_path = {}
+    for method, path in contract.operations:
+        by_path.setdefault(path, {})[f"on_{method.lower()}"] = lambda self, req, resp, **ids: None
+    routes = [
+        (path.replace("_id}", "_id:id}"), type("Resource", (), responders)()) for path, responders in by_path.items()
+    ]
+    return contract, Authenticator(settings), routes
+
+
+@pytest.mark.parametrize("name", ["customers", "orders"])
+def test_routes_that_are_the_contracts_operations_are_built(name, settings):
+    assert build_app(*routes_of(name, settings))
+
+
+@pytest.mark.parametrize("name", ["customers", "orders"])
+def test_operation_without_a_responder_is_refused_at_start(name, settings):
+    contract, authenticator, routes = routes_of(name, settings)
+
+    with pytest.raises(ValueError, match="differ"):
+        build_app(contract, authenticator, routes[1:])
+
+
+@pytest.mark.parametrize("name", ["customers", "orders"])
+def test_responder_without_an_operation_is_refused_at_start(name, settings):
+    contract, authenticator, routes = routes_of(name, settings)
+
+    with pytest.raises(ValueError, match="differ"):
+        build_app(contract, authenticator, [*routes, ("/extra", Health("extra"))])
+
+
+@pytest.mark.parametrize("create_app", [customers.app.create_app, lambda *args: orders.app.create_app(*args, None)])
+def test_applications_serve_exactly_their_contract_and_open_nothing(create_app, settings):
+    assert create_app(settings, None)

@@ -1,0 +1,214 @@
+"""The running product: gunicorn, serverless offline and MySQL, reached over HTTP only.
+
+Nothing of the product is imported here. A scripted proxy stands before each API, between
+the programs, so that a test can make the network fail where it wants.
+"""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import uuid
+from dataclasses import dataclass, field
+
+import pytest
+import requests
+
+from tests.system.proxy import ScriptedProxy
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+START_SECONDS = 90
+
+
+def free_ports(count):
+    """Return ports that nothing listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def free_port_pair():
+    """Return the first of two neighbouring free ports: serverless offline takes both."""
+    while True:
+        port = free_ports(1)[0]
+        with socket.socket() as after:
+            if after.connect_ex(("127.0.0.1", port + 1)) != 0:
+                return port
+
+
+@dataclass
+class Stack:
+    """Where the programs are, and the environment in which they run."""
+
+    customers: str
+    orders: str
+    orchestrator: str
+    environ: dict
+    customers_proxy: ScriptedProxy
+    orders_proxy: ScriptedProxy
+    log: list = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def stack_environ(system_schema):
+    """The environment of a stack with ports and a schema of its own."""
+    customers, orders = free_ports(2)
+    orchestrator = free_port_pair()
+    return {
+        **os.environ,
+        "DB_NAME": system_schema,
+        "CUSTOMERS_PORT": str(customers),
+        "ORDERS_PORT": str(orders),
+        "ORCHESTRATOR_PORT": str(orchestrator),
+    }
+
+
+@pytest.fixture(scope="session")
+def stack(stack_environ):
+    """The whole stack, started by the command that `make run` uses, with proxies in between."""
+    customers = f"http://127.0.0.1:{stack_environ['CUSTOMERS_PORT']}"
+    orders = f"http://127.0.0.1:{stack_environ['ORDERS_PORT']}"
+    orchestrator = f"http://127.0.0.1:{stack_environ['ORCHESTRATOR_PORT']}"
+    with ScriptedProxy(customers) as customers_proxy, ScriptedProxy(orders) as orders_proxy:
+        environ = {**stack_environ, "CUSTOMERS_API_BASE": customers_proxy.base, "ORDERS_API_BASE": orders_proxy.base}
+        stack = Stack(customers, orders, orchestrator, environ, customers_proxy, orders_proxy)
+        process = start_stack(environ, stack.log)
+        yield stack
+        stop_stack(process)
+
+
+def start_stack(environ, log):
+    """Start `python -m dev.stack run` and return it when it says that it is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dev.stack", "run"],
+        cwd=ROOT,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    ready = threading.Event()
+
+    def read():
+        for line in process.stdout:
+            log.append(line)
+            if line == "ready\n":
+                ready.set()
+        ready.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    assert ready.wait(START_SECONDS) and process.poll() is None, "".join(log)
+    return process
+
+
+def stop_stack(process):
+    """Send TERM and expect the status that goes with it."""
+    process.send_signal(signal.SIGTERM)
+    with process.stdout:
+        assert process.wait(30) == 143
+
+
+@pytest.fixture(autouse=True)
+def well_behaved_network(request):
+    """Whatever a test scripted is forgotten before and after it."""
+    yield
+    if "stack" in request.fixturenames:
+        stack = request.getfixturevalue("stack")
+        stack.customers_proxy.reset()
+        stack.orders_proxy.reset()
+
+
+class Operator:
+    """A person at a desk: a session with a token, and the calls that tests make often."""
+
+    def __init__(self, stack, username, password):
+        self.stack = stack
+        self.session = requests.Session()
+        self.session.trust_env = False
+        login = {"username": username, "password": password}
+        response = self.session.post(f"{stack.customers}/auth/token", json=login, timeout=30)
+        assert response.status_code == 200, response.text
+        self.token = response.json()["token"]
+        self.session.headers["Authorization"] = f"Bearer {self.token}"
+
+    def create(self, base, path, body):
+        """Create a resource and return it."""
+        response = self.session.post(base + path, json=body, timeout=30)
+        assert response.status_code == 201, response.text
+        return response.json()
+
+    def orchestrate(self, body, **arguments):
+        """Call the orchestrator and return the response, whatever it is."""
+        path = "/orchestrator/create-and-confirm-order"
+        return self.session.post(self.stack.orchestrator + path, json=body, timeout=60, **arguments)
+
+    def get(self, base, path, **params):
+        """Return the parsed answer to a GET that succeeds."""
+        response = self.session.get(base + path, params=params, timeout=30)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+
+@pytest.fixture(scope="session")
+def operator(stack):
+    return Operator(stack, "demo", "demo-password")
+
+
+@pytest.fixture(scope="session")
+def viewer(stack):
+    return Operator(stack, "viewer", "viewer-password")
+
+
+class Shop:
+    """A customer and a product of one test's own."""
+
+    initial_stock = 50
+    price_cents = 1250
+
+    def __init__(self, operator):
+        self._operator = operator
+        self._stack = operator.stack
+        name = uuid.uuid4().hex
+        self.customer = operator.create(
+            self._stack.customers, "/customers", {"name": f"Shop {name}", "email": f"{name}@example.test"}
+        )
+        self.customer_snapshot = {field: self.customer[field] for field in ("id", "name", "email", "phone")}
+        self.product = operator.create(
+            self._stack.orders,
+            "/products",
+            {"sku": name, "name": f"Product {name}", "price_cents": self.price_cents, "stock": self.initial_stock},
+        )
+
+    def order(self, qty=1):
+        """Return a body for the orchestrator with a key of its own."""
+        return {
+            "customer_id": self.customer["id"],
+            "items": [{"product_id": self.product["id"], "qty": qty}],
+            "idempotency_key": uuid.uuid4().hex,
+        }
+
+    def stock(self):
+        """Return the stock as the API shows it."""
+        return self._operator.get(self._stack.orders, f"/products/{self.product['id']}")["stock"]
+
+    def orders(self):
+        """Return the customer's orders, newest first."""
+        return self._operator.get(self._stack.orders, "/orders", customer_id=self.customer["id"])["data"]
+
+    def event_types(self, order_id):
+        """Return what happened to an order, oldest first."""
+        events = self._operator.get(self._stack.orders, f"/orders/{order_id}/events")["data"]
+        return [event["type"] for event in events]
+
+
+@pytest.fixture
+def shop(operator):
+    return Shop(operator)

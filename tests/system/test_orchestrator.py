@@ -1,0 +1,169 @@
+"""The orchestrator under serverless offline, on a network that works."""
+
+import pytest
+
+PATH = "/orchestrator/create-and-confirm-order"
+
+
+def test_order_is_created_and_confirmed(operator, shop):
+    response = operator.orchestrate(shop.order(qty=2))
+
+    body = response.json()
+    assert response.status_code == 201
+    assert response.headers["Content-Type"].startswith("application/json")
+    assert body["success"] is True
+    assert body["data"]["customer"] == shop.customer_snapshot
+    assert body["data"]["order"]["status"] == "CONFIRMED"
+    assert body["data"]["order"]["total_cents"] == 2 * shop.price_cents
+    assert shop.stock() == shop.initial_stock - 2
+    assert shop.event_types(body["data"]["order"]["id"]) == ["created", "confirmed"]
+
+
+def test_repeat_gives_the_same_bytes_and_takes_stock_once(operator, shop):
+    order = shop.order()
+    first = operator.orchestrate(order)
+
+    second = operator.orchestrate(order)
+
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert second.content == first.content
+    assert "Idempotent-Replayed" not in first.headers
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert shop.stock() == shop.initial_stock - 1
+
+
+def test_correlation_id_is_answered_and_travels_downstream(operator, shop, stack):
+    response = operator.orchestrate({**shop.order(), "correlation_id": "erp-4711"}, headers={"X-Request-ID": "req-4711"})
+
+    order_id = response.json()["data"]["order"]["id"]
+    events = operator.get(stack.orders, f"/orders/{order_id}/events")["data"]
+    assert response.json()["correlationId"] == "erp-4711"
+    assert response.headers["X-Request-ID"] == "req-4711"
+    assert [event["request_id"] for event in events] == ["req-4711", "req-4711"]
+
+
+def test_audit_trail_names_the_operator(operator, shop, stack):
+    order_id = operator.orchestrate(shop.order()).json()["data"]["order"]["id"]
+
+    events = operator.get(stack.orders, f"/orders/{order_id}/events")["data"]
+
+    assert [event["actor"] for event in events] == ["demo", "demo"]
+
+
+def test_repeat_after_the_customer_was_deleted_gives_the_same_order(operator, shop, stack):
+    order = shop.order()
+    first = operator.orchestrate(order)
+    assert operator.session.delete(f"{stack.customers}/customers/{shop.customer['id']}").status_code == 204
+
+    second = operator.orchestrate(order)
+
+    assert second.status_code == 201
+    assert second.content == first.content
+
+
+def test_unknown_customer_is_404_of_its_step(operator, shop):
+    response = operator.orchestrate({**shop.order(), "customer_id": 2**62})
+
+    assert response.status_code == 404
+    assert response.headers["Content-Type"].startswith("application/problem+json")
+    assert problem_fields(response) == ("customer_not_found", "validate_customer", False, False)
+    assert shop.stock() == shop.initial_stock
+
+
+def test_short_stock_is_409_with_its_items(operator, shop):
+    response = operator.orchestrate(shop.order(qty=shop.initial_stock + 1))
+
+    assert response.status_code == 409
+    assert problem_fields(response) == ("insufficient_stock", "create_order", False, False)
+    assert response.json()["items"][0]["available"] == shop.initial_stock
+    assert shop.stock() == shop.initial_stock
+
+
+def test_key_reused_for_another_order_is_422(operator, shop):
+    order = shop.order()
+    operator.orchestrate(order)
+
+    response = operator.orchestrate({**order, "items": [{"product_id": shop.product["id"], "qty": 3}]})
+
+    assert response.status_code == 422
+    assert problem_fields(response) == ("idempotency_key_reused", "create_order", False, False)
+    assert shop.stock() == shop.initial_stock - 1
+
+
+def test_refused_order_succeeds_with_its_key_when_the_stock_came_back(operator, shop, stack):
+    order = shop.order(qty=shop.initial_stock + 1)
+    assert operator.orchestrate(order).status_code == 409
+    path = f"{stack.orders}/products/{shop.product['id']}"
+    assert operator.session.patch(path, json={"stock_delta": 1}).status_code == 200
+
+    response = operator.orchestrate(order)
+
+    assert response.status_code == 201
+    assert shop.stock() == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"items": []}, "#/items"),
+        ({"customer_id": "1"}, "#/customer_id"),
+        ({"idempotency_key": ""}, "#/idempotency_key"),
+        ({"idempotency_key": "with space"}, "#/idempotency_key"),
+        ({"colour": "red"}, "#"),
+    ],
+)
+def test_body_against_the_contract_is_400(operator, shop, change, pointer):
+    response = operator.orchestrate({**shop.order(), **change})
+
+    assert response.status_code == 400
+    assert response.json()["code"] == "invalid_request"
+    assert pointer in [error["pointer"] for error in response.json()["errors"]]
+    assert shop.stock() == shop.initial_stock
+
+
+def test_body_that_is_no_json_is_400(operator, stack):
+    headers = {"Content-Type": "application/json"}
+    response = operator.session.post(stack.orchestrator + PATH, data=b'{"customer_id": NaN}', headers=headers)
+
+    assert response.status_code == 400
+    assert response.json()["code"] == "malformed_json"
+
+
+def test_viewer_is_403(viewer, shop):
+    response = viewer.orchestrate(shop.order())
+
+    assert response.status_code == 403
+    assert response.json()["code"] == "insufficient_scope"
+    assert shop.stock() == shop.initial_stock
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status", "code"),
+    [
+        (None, 401, "authentication_required"),
+        ("Bearer garbage", 401, "invalid_token"),
+        ("Bearer development-only-service-token-0123456789", 403, "caller_not_allowed"),
+    ],
+)
+def test_wrong_credentials_are_refused(operator, shop, stack, authorization, status, code):
+    headers = {"Authorization": authorization}
+    response = operator.session.post(stack.orchestrator + PATH, json=shop.order(), headers=headers)
+
+    assert response.status_code == status
+    assert response.json()["code"] == code
+    assert ("WWW-Authenticate" in response.headers) == (status == 401)
+
+
+def test_other_paths_and_methods_are_problems_too(operator, stack):
+    elsewhere = operator.session.get(stack.orchestrator + "/nowhere")
+    wrong_method = operator.session.get(stack.orchestrator + PATH)
+
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (404, "not_found")
+    assert (wrong_method.status_code, wrong_method.json()["code"]) == (405, "method_not_allowed")
+    assert wrong_method.headers["Allow"] == "POST"
+
+
+def problem_fields(response):
+    """Return what an orchestrator's problem adds: code, step, success, retryable."""
+    body = response.json()
+    return body["code"], body["step"], body["success"], body["retryable"]

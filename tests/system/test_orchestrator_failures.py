@@ -1,0 +1,259 @@
+"""The orchestrator when the services, the network or itself fail in the middle."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from tests.system import proxy
+from tests.system.conftest import ROOT
+
+CREATE = "/orders"
+CONFIRM = "/orders/[0-9]+/confirm"
+CANCEL = "/orders/[0-9]+/cancel"
+CUSTOMER = "/internal/customers/[0-9]+"
+
+
+def assert_one_confirmed_order(shop, response):
+    """One order, confirmed, its stock taken once, and the answer tells of it."""
+    assert response.status_code == 201, response.text
+    orders = shop.orders()
+    assert [(order["id"], order["status"]) for order in orders] == [
+        (response.json()["data"]["order"]["id"], "CONFIRMED")
+    ]
+    assert shop.event_types(orders[0]["id"]) == ["created", "confirmed"]
+    assert shop.stock() == shop.initial_stock - 1
+
+
+# --- the Lambda itself dies ------------------------------------------------------------
+
+# What the Lambda runtime does with one event, in a process that can be killed.
+RUNTIME = """
+import json, sys
+from lambda_orchestrator.handler import handle
+handle(json.load(sys.stdin), None)
+"""
+
+
+def event_of(operator, order):
+    """Return the API Gateway event (payload 2.0) of a call."""
+    path = "/orchestrator/create-and-confirm-order"
+    return {
+        "version": "2.0",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"authorization": f"Bearer {operator.token}", "content-type": "application/json"},
+        "requestContext": {"http": {"method": "POST", "path": path}, "stage": "$default"},
+        "body": json.dumps(order),
+        "isBase64Encoded": False,
+    }
+
+
+def kill_lambda_when(operator, stack, order, service_proxy, method, pattern, before):
+    """Run the handler in a process and kill -9 it at a request, before or after that takes effect."""
+    reached = threading.Event()
+
+    def report(service_proxy, handler, forward):
+        if not before:
+            forward()
+        reached.set()
+        service_proxy.hang()
+
+    service_proxy.script(method, pattern, report)
+    runtime = subprocess.Popen(
+        [sys.executable, "-c", RUNTIME], cwd=ROOT, env=stack.environ, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    runtime.stdin.write(json.dumps(event_of(operator, order)).encode())
+    runtime.stdin.close()
+    assert reached.wait(20)
+    os.kill(runtime.pid, signal.SIGKILL)
+    runtime.wait(20)
+    service_proxy.reset()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "before"),
+    [(CREATE, True), (CREATE, False), (CONFIRM, True), (CONFIRM, False)],
+    ids=["before create", "after create", "before confirm", "after confirm"],
+)
+def test_lambda_killed_then_repeated_gives_one_confirmed_order(operator, shop, stack, pattern, before):
+    order = shop.order()
+    kill_lambda_when(operator, stack, order, stack.orders_proxy, "POST", pattern, before)
+
+    response = operator.orchestrate(order)
+
+    assert_one_confirmed_order(shop, response)
+
+
+# --- a service fails for a moment ------------------------------------------------------
+
+
+@pytest.mark.parametrize("pattern", [CREATE, CONFIRM], ids=["create", "confirm"])
+@pytest.mark.parametrize(
+    "script",
+    [proxy.drop, proxy.drop_after, proxy.answer_500, proxy.answer_html, proxy.answer_html_after],
+    ids=lambda script: script.__name__,
+)
+def test_passing_failure_is_repeated_until_the_order_stands(operator, shop, stack, pattern, script):
+    stack.orders_proxy.script("POST", pattern, script, times=2)
+
+    response = operator.orchestrate(shop.order())
+
+    assert_one_confirmed_order(shop, response)
+    assert stack.orders_proxy.count("POST", pattern) == 3
+    assert stack.orders_proxy.count("POST", CANCEL) == 0
+
+
+# --- a service fails for good ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("pattern", [CREATE, CONFIRM], ids=["create", "confirm"])
+@pytest.mark.parametrize(
+    ("script", "status", "code"),
+    [
+        (proxy.drop, 504, "upstream_timeout"),
+        (proxy.drop_after, 504, "upstream_timeout"),
+        (proxy.answer_500, 504, "upstream_timeout"),
+        (proxy.hang, 504, "upstream_timeout"),
+        (proxy.hang_after, 504, "upstream_timeout"),
+        (proxy.answer_html, 502, "upstream_broken"),
+        (proxy.answer_html_after, 502, "upstream_broken"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_lasting_failure_is_retryable_and_a_repeat_converges(operator, shop, stack, pattern, script, status, code):
+    order = shop.order()
+    stack.orders_proxy.script("POST", pattern, script)
+
+    failure = operator.orchestrate(order)
+    compensations = stack.orders_proxy.count("POST", CANCEL)
+    stack.orders_proxy.reset()
+    repeat = operator.orchestrate(order)
+
+    assert failure.status_code == status, failure.text
+    assert failure.headers["Content-Type"].startswith("application/problem+json")
+    assert (failure.json()["code"], failure.json()["retryable"], failure.json()["success"]) == (code, True, False)
+    assert compensations == 0
+    assert_one_confirmed_order(shop, repeat)
+
+
+@pytest.mark.parametrize("script", [proxy.drop, proxy.answer_500, proxy.hang, proxy.answer_html],
+                         ids=lambda script: script.__name__)
+def test_customers_failing_writes_nothing_and_is_retryable(operator, shop, stack, script):
+    order = shop.order()
+    stack.customers_proxy.script("GET", CUSTOMER, script)
+
+    failure = operator.orchestrate(order)
+    orders, stock = shop.orders(), shop.stock()
+    stack.customers_proxy.reset()
+    repeat = operator.orchestrate(order)
+
+    assert failure.status_code == 504, failure.text
+    assert (failure.json()["code"], failure.json()["retryable"]) == ("upstream_timeout", True)
+    assert (orders, stock) == ([], shop.initial_stock)
+    assert_one_confirmed_order(shop, repeat)
+
+
+def test_repeat_needs_no_customers(operator, shop, stack):
+    order = shop.order()
+    first = operator.orchestrate(order)
+    stack.customers_proxy.script("GET", CUSTOMER, proxy.drop)
+
+    second = operator.orchestrate(order)
+
+    assert second.content == first.content
+
+
+# --- confirm is refused ----------------------------------------------------------------
+
+
+def cancel_first(operator):
+    """Somebody else cancels the order just before it is confirmed."""
+
+    def script(service_proxy, handler, forward):
+        path = handler.path.removesuffix("/confirm")
+        assert operator.session.post(f"{operator.stack.orders}{path}/cancel", timeout=30).status_code == 200
+        proxy.pass_on(service_proxy, handler, forward)
+
+    return script
+
+
+def refuse(service_proxy, handler, forward):
+    """Refuse with a problem document, without asking the service."""
+    problem = {
+        "type": "urn:problem-type:b2b:order_state_conflict",
+        "title": "Order state conflict",
+        "status": 409,
+        "detail": "The order's status does not allow this.",
+        "instance": "urn:request:scripted",
+        "code": "order_state_conflict",
+        "request_id": "scripted",
+    }
+    proxy.answer(handler, 409, "application/problem+json", json.dumps(problem).encode())
+
+
+def test_refused_confirm_cancels_the_order_and_gives_the_stock_back(operator, shop, stack):
+    stack.orders_proxy.script("POST", CONFIRM, refuse)
+
+    response = operator.orchestrate(shop.order())
+
+    body = response.json()
+    assert response.status_code == 409
+    assert (body["code"], body["step"], body["compensation"]) == (
+        "order_state_conflict",
+        "confirm_order",
+        "order_canceled",
+    )
+    assert (body["success"], body["retryable"]) == (False, False)
+    assert [order["status"] for order in shop.orders()] == ["CANCELED"]
+    assert shop.stock() == shop.initial_stock
+
+
+def test_order_canceled_by_somebody_before_confirm_gives_its_stock_back_once(operator, shop, stack):
+    order = shop.order()
+    stack.orders_proxy.script("POST", CONFIRM, cancel_first(operator), times=1)
+
+    first = operator.orchestrate(order)
+    second = operator.orchestrate(order)
+
+    assert (first.status_code, first.json()["code"]) == (409, "order_state_conflict")
+    assert (second.status_code, second.json()["code"]) == (409, "order_state_conflict")
+    assert [order["status"] for order in shop.orders()] == ["CANCELED"]
+    assert shop.event_types(shop.orders()[0]["id"]) == ["created", "canceled"]
+    assert shop.stock() == shop.initial_stock
+
+
+def test_compensation_with_unknown_outcome_is_retryable_and_a_repeat_finishes_it(operator, shop, stack):
+    order = shop.order()
+    stack.orders_proxy.script("POST", CONFIRM, refuse)
+    stack.orders_proxy.script("POST", CANCEL, proxy.drop_after)
+
+    failure = operator.orchestrate(order)
+    stack.orders_proxy.reset()
+    stack.orders_proxy.script("POST", CONFIRM, refuse)
+    repeat = operator.orchestrate(order)
+
+    assert (failure.status_code, failure.json()["retryable"]) == (504, True)
+    assert (repeat.status_code, repeat.json()["compensation"]) == (409, "order_canceled")
+    assert shop.stock() == shop.initial_stock
+
+
+# --- many at once ----------------------------------------------------------------------
+
+
+def test_ten_equal_calls_at_once_give_one_order(operator, shop):
+    order = shop.order()
+    responses = []
+    threads = [threading.Thread(target=lambda: responses.append(operator.orchestrate(order))) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert [response.status_code for response in responses] == [201] * 10
+    assert len({response.content for response in responses}) == 1
+    assert_one_confirmed_order(shop, responses[0])

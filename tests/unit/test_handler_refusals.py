@@ -1,0 +1,110 @@
+"""What the Lambda's handler refuses, and that it answers whatever happens."""
+
+import json
+
+import pytest
+
+from common import times
+from common.auth import Authenticator
+from lambda_orchestrator import handler
+from lambda_orchestrator.handler import handle
+from tests.unit.conftest import EVENT_BODY, PATH, Context
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "code"),
+    [
+        pytest.param({"body": "{"}, 400, "malformed_json", marks=pytest.mark.reaches("malformed_json")),
+        pytest.param({"body": ""}, 400, "malformed_json", marks=pytest.mark.reaches("malformed_json")),
+        ({"body": {**EVENT_BODY, "idempotency_key": ""}}, 400, "invalid_request"),
+        ({"body": {**EVENT_BODY, "idempotency_key": "a b"}}, 400, "invalid_request"),
+        ({"body": {**EVENT_BODY, "items": []}}, 400, "invalid_request"),
+        ({"body": {**EVENT_BODY, "colour": "red"}}, 400, "invalid_request"),
+        ({"body": {**EVENT_BODY, "correlation_id": "a b"}}, 400, "invalid_request"),
+        ({"query": "colour=red"}, 400, "invalid_request"),
+        ({"authorization": ""}, 401, "authentication_required"),
+        ({"authorization": "Bearer abc"}, 401, "invalid_token"),
+        ({"body": '{"a":"' + "x" * 65_536 + '"}'}, 413, "payload_too_large"),
+        ({"content-type": "text/plain"}, 415, "unsupported_media_type"),
+        ({"path": "/nowhere"}, 404, "not_found"),
+        ({"path": "/"}, 404, "not_found"),
+        ({"method": "GET"}, 405, "method_not_allowed"),
+    ],
+)
+def test_request_that_is_refused_makes_no_call(send, upstream, arguments, status, code):
+    response, body = send(**arguments)
+
+    assert (response["statusCode"], body["code"]) == (status, code)
+    assert (body["success"], body["retryable"]) == (False, False)
+    assert body["correlationId"]
+    assert upstream.requests == []
+
+
+def test_refused_method_names_the_allowed_one(send):
+    response, _ = send(method="DELETE")
+
+    assert response["headers"]["Allow"] == "POST"
+
+
+@pytest.mark.reaches("insufficient_scope")
+def test_viewer_may_not_order(send, upstream, settings):
+    token = Authenticator(settings).issue_token("eve", "viewer", times.utc_now())
+
+    response, body = send(token=token)
+
+    assert (response["statusCode"], body["code"]) == (403, "insufficient_scope")
+    assert 'scope="orders:write"' in response["headers"]["WWW-Authenticate"]
+    assert upstream.requests == []
+
+
+@pytest.mark.reaches("caller_not_allowed")
+def test_service_token_may_not_order(send, upstream, settings):
+    response, body = send(token=settings.service_tokens[0])
+
+    assert (response["statusCode"], body["code"]) == (403, "caller_not_allowed")
+    assert upstream.requests == []
+
+
+@pytest.mark.reaches("internal_error")
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        {},
+        [],
+        "event",
+        {"version": "2.0"},
+        {"version": "2.0", "requestContext": {}},
+        {"httpMethod": "GET"},
+        {"httpMethod": "POST", "path": PATH, "headers": {}, "body": "abcde", "isBase64Encoded": True},
+        {"httpMethod": "POST", "path": PATH, "headers": "text", "body": ""},
+    ],
+    ids=repr,
+)
+def test_event_that_is_none_is_a_500_problem(program, codes, event):
+    response = handle(event, Context(6000))
+
+    body = json.loads(response["body"])
+    codes.add(body["code"])
+    assert response["statusCode"] == 500
+    assert response["headers"]["Content-Type"] == "application/problem+json"
+    assert (body["code"], body["success"], body["request_id"]) == (
+        "internal_error",
+        False,
+        response["headers"]["X-Request-ID"],
+    )
+
+
+@pytest.mark.reaches("internal_error")
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), MemoryError(), RuntimeError("s3cret")])
+def test_failure_of_any_kind_is_a_500_that_says_nothing(monkeypatch, codes, error):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(handler, "_program", fail)
+
+    response = handle({}, None)
+
+    codes.add(json.loads(response["body"])["code"])
+    assert response["statusCode"] == 500
+    assert "s3cret" not in response["body"]
