@@ -191,8 +191,8 @@ class Parameter:
     def parse(self, text):
         """Return (value, errors) for the text that was sent."""
         value = text
-        # Plain digits only: Python's int() takes "+1", "1_000" and Arabic digits too.
-        if self.schema.get("type") == "integer" and re.fullmatch(r"-?[0-9]{1,19}", text):
+        # As JSON writes it: Python's int() takes "+1", "007", "1_000" and Arabic digits too.
+        if self.schema.get("type") == "integer" and re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text):
             value = int(text)
         return value, _violations(self.validator, value, self.pointer)
 

@@ -10,6 +10,7 @@ import time
 
 import mysql.connector
 from mysql.connector import errors
+from mysql.connector.cursor_cext import CMySQLCursorBufferedDict
 
 from common.problems import Busy, DatabaseUnavailable
 
@@ -30,7 +31,7 @@ _CONNECTION_ERRORS = frozenset({1040, 1045, 1053, 2002, 2003, 2005, 2006, 2013, 
 _TEMPORARY_ERRORS = frozenset({1290, 1317, 1792, 1836, 3024})
 
 # A transaction of ours takes some ten milliseconds, so 2 s is a queue of two hundred.
-# Three tries of it stay below READ_TIMEOUT and below a caller's patience.
+# With every retry it is 8 s before `Busy`, which a client with a key may still repeat.
 LOCK_WAIT_SECONDS = 2
 MAX_EXECUTION_MS = 5_000  # plain SELECTs only, by MySQL's own rule
 CONNECT_TIMEOUT = 3  # seconds
@@ -84,14 +85,16 @@ class Database:
         for attempt in range(MAX_ATTEMPTS):
             connection = self._begin()
             try:
-                # Buffered: a result left unread would poison the connection.
-                with connection.cursor(dictionary=True, buffered=True) as tx:
+                # Buffered: a result left unread would poison the connection. Not made by
+                # connection.cursor(): that pings the server first, each time.
+                with CMySQLCursorBufferedDict(connection) as tx:
                     result = fn(tx, *args)
             except errors.Error as ex:
                 self._roll_back(connection)
                 if ex.errno in (ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT):
                     log.info("transaction retried: errno=%s attempt=%s", ex.errno, attempt + 1)
-                    self._sleep(self._jitter(0, BACKOFF_BASE_SECONDS * 2**attempt))
+                    if attempt + 1 < MAX_ATTEMPTS:
+                        self._sleep(self._jitter(0, BACKOFF_BASE_SECONDS * 2**attempt))
                     continue
                 raise _translated(ex) from ex
             except BaseException:
@@ -106,7 +109,7 @@ class Database:
         for last_try in (False, True):
             connection = self._connection()
             try:
-                with connection.cursor(dictionary=True, buffered=True) as cursor:
+                with CMySQLCursorBufferedDict(connection) as cursor:
                     return fn(cursor, *args)
             except errors.Error as ex:
                 self._drop()

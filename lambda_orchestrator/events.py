@@ -34,9 +34,9 @@ def _read_v2(event):
     http = event["requestContext"]["http"]
     path = event.get("rawPath") or http["path"]
     # With a stage other than $default, the path of format 2.0 starts with the stage's name.
-    stage = event["requestContext"].get("stage", "$default")
-    if stage != "$default":
-        path = path.removeprefix(f"/{stage}") or "/"
+    prefix = "/" + event["requestContext"].get("stage", "$default")
+    if path == prefix or path.startswith(prefix + "/"):
+        path = path[len(prefix) :] or "/"
     return http["method"], path, event.get("rawQueryString") or ""
 
 

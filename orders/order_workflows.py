@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from common import idempotency, strict_json
+from common.contract import MAX_ERRORS
 from common.idempotency import Answer, run_once
 from common.problems import (
     InsufficientStock,
@@ -157,7 +158,7 @@ def _refuse_lines(problem, lines, is_refused):
         if is_refused(line["product_id"])
     ]
     if errors:
-        raise problem(errors=errors)
+        raise problem(errors=errors[:MAX_ERRORS])
 
 
 def _line(product, qty):

@@ -110,7 +110,7 @@ def test_limit_may_change_from_page_to_page(orders_api, customer, cursor):
     assert len(response.json["data"]) == 2
 
 
-def test_cursor_survives_the_rotation_of_the_secret(make_orders_api, settings, make_token, customer, cursor):
+def test_cursor_survives_the_rotation_of_the_secret(make_orders_api, settings, customer, cursor):
     rotated = dataclasses.replace(settings, jwt_secrets=(NEW_SECRET, settings.jwt_secrets[0]))
 
     response = make_orders_api(settings=rotated).get(

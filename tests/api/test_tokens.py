@@ -78,7 +78,7 @@ def test_login_with_a_wrong_case_of_the_password_is_refused(log_in, factory):
     assert refusal(response) == (401, "invalid_credentials")
 
 
-def test_token_carries_the_name_as_it_is_stored(log_in, factory, orders_api):
+def test_token_carries_the_name_as_it_is_stored(log_in, factory):
     username = factory.make_operator(PASSWORD)
 
     token = log_in(username.upper(), PASSWORD).json["token"]

@@ -147,7 +147,8 @@ class Ledger:
 
     def events(self, order):
         """Return the types of an order's events, oldest first."""
-        return [row[0] for row in self._rows("SELECT type FROM order_events WHERE order_id = %s ORDER BY id", order["id"])]
+        rows = self._rows("SELECT type FROM order_events WHERE order_id = %s ORDER BY id", order["id"])
+        return [row[0] for row in rows]
 
     def orders_of(self, customer):
         """Return the ids of a customer's orders."""

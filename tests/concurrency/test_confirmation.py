@@ -32,30 +32,34 @@ def test_twenty_confirms_with_twenty_keys_are_one_confirmation(desk, factory, se
     assert ledger.order(order) == ("CONFIRMED", 2)
 
 
-@pytest.mark.parametrize("is_confirmed", [False, True])
-@pytest.mark.parametrize("make_keys", [lambda key: [None] * 10, lambda key: [key] * 10, lambda key: [f"{key}-{n}" for n in range(10)]],
-                         ids=["no key", "one key", "ten keys"])
-def test_ten_cancels_restore_the_stock_once(
-    desk, factory, settings, key, at_once, ledger, make_keys, is_confirmed
-):
+KEYS = {
+    "no_key": lambda key: 10 * [None],
+    "one_key": lambda key: 10 * [key],
+    "ten_keys": lambda key: [f"{key}-{number}" for number in range(10)],
+}
+
+
+@pytest.mark.parametrize("confirmed", [[], ["confirmed"]], ids=["created", "confirmed"])
+@pytest.mark.parametrize("keys", KEYS)
+def test_ten_cancels_restore_the_stock_once(desk, factory, settings, key, at_once, ledger, keys, confirmed):
     product = factory.make_product(stock=10)
     order = factory.make_order(settings, items=[{"product_id": product["id"], "qty": 3}])
-    confirmed = [desk.confirm(order) for _ in range(is_confirmed)]
+    before = [desk.confirm(order).json["status"].lower() for _ in confirmed]
 
-    answers = at_once([lambda key=key: desk.cancel(order, key) for key in make_keys(key)])
+    answers = at_once([lambda key=key: desk.cancel(order, key) for key in KEYS[keys](key)])
 
+    assert before == confirmed
     assert statuses(answers) == {200: 10}
     assert len(bodies(answers)) == 1
     assert ledger.stock(product) == 10
-    assert ledger.events(order) == ["created"] + ["confirmed"] * len(confirmed) + ["canceled"]
+    assert ledger.events(order) == ["created", *confirmed, "canceled"]
     assert ledger.order(order) == ("CANCELED", 2 + len(confirmed))
 
 
-# (confirm, cancel) -> what the order must then be. With a window of 0 s a confirmation
-# that comes first may close it before the cancellation comes.
-CONFIRMED_THEN_CANCELED = ("CANCELED", 3, ["created", "confirmed", "canceled"], 10)
+# (confirm, cancel) -> status, version, events and stock that must then be there. With a
+# window of 0 s, a confirmation that comes first may close it before the cancellation comes.
 CONSISTENT = {
-    (200, 200): CONFIRMED_THEN_CANCELED,
+    (200, 200): ("CANCELED", 3, ["created", "confirmed", "canceled"], 10),
     ("order_state_conflict", 200): ("CANCELED", 2, ["created", "canceled"], 10),
     (200, "cancel_window_closed"): ("CONFIRMED", 2, ["created", "confirmed"], 7),
 }
@@ -67,10 +71,15 @@ def test_confirm_against_cancel_leaves_what_was_answered(make_desk, factory, set
     products = [factory.make_product(stock=10) for _ in range(30)]
     made = [factory.make_order(settings, items=[{"product_id": product["id"], "qty": 3}]) for product in products]
 
-    pairs = [at_once([lambda order=order: desk.confirm(order), lambda order=order: desk.cancel(order)]) for order in made]
+    pairs = [
+        at_once([lambda order=order: desk.confirm(order), lambda order=order: desk.cancel(order)]) for order in made
+    ]
 
     answered = [tuple(next(iter(outcomes([answer]))) for answer in pair) for pair in pairs]
-    left = [(*ledger.order(order), ledger.events(order), ledger.stock(product)) for order, product in zip(made, products)]
+    left = [
+        (*ledger.order(order), ledger.events(order), ledger.stock(product))
+        for order, product in zip(made, products, strict=True)
+    ]
     assert left == [CONSISTENT.get(pair, f"never {pair}") for pair in answered]
 
 

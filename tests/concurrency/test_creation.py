@@ -48,10 +48,10 @@ def test_a_refused_key_makes_one_order_when_the_stock_came_back(desk, factory, k
 
 def test_stock_that_comes_back_amid_the_repeats_makes_one_order(desk, factory, key, at_once, ledger):
     product, customer = factory.make_product(stock=0), factory.make_customer()
+    repeats = 10 * [lambda: desk.create(customer, {product["id"]: 2}, key)]
     refill = [lambda: desk.change_product(product, {"stock_delta": 50})]
 
-    answers = at_once(10 * [lambda: desk.create(customer, {product["id"]: 2}, key)] + refill
-                      + 10 * [lambda: desk.create(customer, {product["id"]: 2}, key)])
+    answers = at_once(repeats + refill + repeats)
     last = desk.create(customer, {product["id"]: 2}, key)
 
     assert outcomes(answers).keys() <= {200, 201, "insufficient_stock"}

@@ -33,7 +33,11 @@ def test_of_ten_customers_with_one_email_one_is_made(customers_api, at_once, led
     emails = [f"{name}@example.test", f"{name.upper()}@Example.TEST"]
 
     answers = at_once(
-        5 * [lambda email=email: customers_api.post("/customers", json={"name": name, "email": email}) for email in emails]
+        5
+        * [
+            lambda email=email: customers_api.post("/customers", json={"name": name, "email": email})
+            for email in emails
+        ]
     )
 
     assert outcomes(answers) == {201: 1, "email_taken": 9}
@@ -46,7 +50,10 @@ def test_of_ten_customers_who_want_one_email_one_gets_it(customers_api, factory,
     email = f"{unique('wanted')}@example.test"
 
     answers = at_once(
-        [lambda customer=customer: customers_api.put(f"/customers/{customer['id']}", json={"email": email}) for customer in made]
+        [
+            lambda customer=customer: customers_api.put(f"/customers/{customer['id']}", json={"email": email})
+            for customer in made
+        ]
     )
 
     assert outcomes(answers) == {200: 1, "email_taken": 9}

@@ -12,7 +12,7 @@ def test_one_key_for_two_orders_confirms_one_of_them(desk, factory, settings, ke
 
     answers = at_once(5 * [lambda: desk.confirm(made[0], key), lambda: desk.confirm(made[1], key)])
 
-    assert sorted(map(str, outcomes(answers).items())) == ["('idempotency_key_reused', 5)", "(200, 5)"]
+    assert outcomes(answers) == {200: 5, "idempotency_key_reused": 5}
     assert len(bodies([answer for answer in answers if answer.status_code == 200])) == 1
     assert sorted(ledger.events(order) for order in made) == [["created"], ["created", "confirmed"]]
 
