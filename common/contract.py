@@ -12,18 +12,16 @@ import sys
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
-
-from common import strict_json, times
+from common import strict_json
 from common.problems import (
     CallerNotAllowed,
     InsufficientScope,
     InvalidRequest,
     UnsupportedMediaType,
 )
+from common.schemas import MAX_ERRORS, compile_schema, make_error, violations
 
 MAX_BODY_BYTES = 65_536  # an order of 100 lines takes about 5,000
-MAX_ERRORS = 20  # in one answer; more would only make the answer long
 _MAX_QUERY_FIELDS = 20  # no list has half as many
 _METHODS = ("get", "put", "post", "patch", "delete")
 
@@ -84,92 +82,6 @@ def inline(document, node):
     return node
 
 
-# --- schemas ---------------------------------------------------------------------------
-
-
-def _pattern(validator, pattern, instance, schema):
-    # In Python `$` also matches before a last newline; the contract means the end.
-    if isinstance(instance, str) and not re.search(re.sub(r"\$\Z", r"\\Z", pattern), instance):
-        yield ValidationError("pattern")
-
-
-def _is_integer(checker, instance):
-    # jsonschema also takes 1.0; money and quantities have no fraction part, not even .0.
-    return isinstance(instance, int) and not isinstance(instance, bool)
-
-
-# The formats that the documents may use. What is no string is the keyword type's matter.
-FORMATS = FormatChecker(formats=())
-FORMATS.checks("date-time", raises=ValueError)(
-    lambda value: not isinstance(value, str) or times.from_json(value) is not None
-)
-
-_Validator = validators.extend(
-    Draft202012Validator,
-    {"pattern": _pattern},
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
-)
-
-_DETAILS = {
-    "required": lambda _: "is required",
-    "type": lambda value: "must be " + (value if isinstance(value, str) else " or ".join(value)),
-    "enum": lambda value: "must be one of " + ", ".join(map(str, value)),
-    "minLength": lambda value: f"must have at least {value} characters",
-    "maxLength": lambda value: f"must have at most {value} characters",
-    "minimum": lambda value: f"must be at least {value}",
-    "maximum": lambda value: f"must be at most {value}",
-    "minItems": lambda value: f"must have at least {value} entries",
-    "maxItems": lambda value: f"must have at most {value} entries",
-    "minProperties": lambda value: f"must have at least {value} fields",
-    "maxProperties": lambda value: f"must have at most {value} fields",
-    "additionalProperties": lambda _: "has a field that the contract does not know",
-    "pattern": lambda _: "does not have the required form",
-    "format": lambda value: f"must be a {value}",
-    "not": lambda _: "has fields that exclude each other",
-}
-
-
-def compile_schema(schema):
-    """Return a validator; raise on a broken schema or a format that nothing would check."""
-    _Validator.check_schema(schema)
-    unknown = _formats(schema) - FORMATS.checkers.keys()
-    if unknown:
-        raise ValueError(f"no check for the formats {sorted(unknown)}")
-    return _Validator(schema, format_checker=FORMATS)
-
-
-def _formats(node):
-    if isinstance(node, list):
-        return set().union(*map(_formats, node))
-    if isinstance(node, dict):
-        here = {node["format"]} if isinstance(node.get("format"), str) else set()
-        return here.union(*(_formats(value) for key, value in node.items() if key not in ("example", "examples")))
-    return set()
-
-
-def _violations(validator, value, place):
-    """Return the errors of `value` as problem members; none of them quotes what was sent."""
-    found = {}
-    for error in validator.iter_errors(value):
-        pointer = place + "".join(f"/{part}" for part in error.absolute_path)
-        names = [""]
-        if error.validator == "required":
-            # jsonschema names the missing field in its message only; the set of them is ours.
-            names = [f"/{name}" for name in error.validator_value if name not in error.instance]
-        for name in names:
-            found[pointer + name, error.validator] = _error(
-                pointer + name, error.validator, _DETAILS[error.validator](error.validator_value)
-            )
-        if len(found) >= MAX_ERRORS:
-            break
-    return sorted(found.values(), key=lambda error: error["pointer"])[:MAX_ERRORS]
-
-
-def _error(pointer, keyword, detail):
-    code = re.sub(r"(?=[A-Z])", "_", keyword).lower()
-    return {"pointer": pointer, "code": code, "detail": detail}
-
-
 # --- operations ------------------------------------------------------------------------
 
 
@@ -194,7 +106,7 @@ class Parameter:
         # As JSON writes it: Python's int() takes "+1", "007", "1_000" and Arabic digits too.
         if self.schema.get("type") == "integer" and re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text):
             value = int(text)
-        return value, _violations(self.validator, value, self.pointer)
+        return value, violations(self.validator, value, self.pointer)
 
 
 class Operation:
@@ -239,16 +151,16 @@ class Operation:
         try:
             pairs = parse_qsl(query_string, keep_blank_values=True, errors="strict", max_num_fields=_MAX_QUERY_FIELDS)
         except ValueError as ex:
-            raise InvalidRequest(errors=[_error("query", "malformed", "is not a list of UTF-8 fields")]) from ex
+            raise InvalidRequest(errors=[make_error("query", "malformed", "is not a list of UTF-8 fields")]) from ex
         values = {name: parameter.schema.get("default") for name, parameter in self.query.items()}
         seen = set()
         errors = []
         for name, text in pairs:
             parameter = self.query.get(name)
             if parameter is None:
-                errors.append(_error("query", "unknown", "has a parameter that the contract does not know"))
+                errors.append(make_error("query", "unknown", "has a parameter that the contract does not know"))
             elif name in seen:
-                errors.append(_error(parameter.pointer, "repeated", "is given more than once"))
+                errors.append(make_error(parameter.pointer, "repeated", "is given more than once"))
             elif text:
                 values[name], wrong = parameter.parse(text)
                 errors += wrong
@@ -276,9 +188,9 @@ class Operation:
         keys = {headers[name] for name in IDEMPOTENCY_HEADERS if headers[name] is not None}
         pointer = "header:" + IDEMPOTENCY_HEADERS[0]
         if len(keys) > 1:
-            raise InvalidRequest(errors=[_error(pointer, "repeated", "differs from " + IDEMPOTENCY_HEADERS[1])])
+            raise InvalidRequest(errors=[make_error(pointer, "repeated", "differs from " + IDEMPOTENCY_HEADERS[1])])
         if not keys and self.idempotency == "required":
-            raise InvalidRequest(errors=[_error(pointer, "required", "is required")])
+            raise InvalidRequest(errors=[make_error(pointer, "required", "is required")])
         return keys.pop() if keys else None
 
     def read_body(self, content_type, data):
@@ -291,7 +203,7 @@ class Operation:
 
     def check_body(self, value):
         """Return `value` if it satisfies the body's schema, else raise `InvalidRequest`."""
-        errors = _violations(self._body, value, "#")
+        errors = violations(self._body, value, "#")
         if errors:
             raise InvalidRequest(errors=errors)
         return value

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from common import idempotency, strict_json
-from common.contract import MAX_ERRORS
 from common.idempotency import Answer, run_once
 from common.problems import (
     InsufficientStock,
@@ -16,6 +15,7 @@ from common.problems import (
     ProductInactive,
     ProductNotFound,
 )
+from common.schemas import MAX_ERRORS
 from orders import lifecycle, order_store, product_store
 from orders.product_workflows import short_line
 from orders.representations import order_to_json

@@ -6,7 +6,8 @@ from falcon import testing
 from jsonschema import Draft202012Validator
 
 from common import problems
-from common.contract import FORMATS, inline
+from common.contract import inline
+from common.schemas import FORMATS
 
 
 class ResponseContract:

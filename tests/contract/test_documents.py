@@ -6,7 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from common.contract import FORMATS
+from common.schemas import FORMATS
 from common.problems import REGISTRY
 from tests.contract.documents import (
     DOCUMENTS,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from common.contract import Contract, Operation, compile_schema, inline, load
+from common.contract import Contract, Operation, inline, load
+from common.schemas import compile_schema
 from common.problems import InvalidRequest, MalformedJson, UnsupportedMediaType
 
 BODY_SCHEMA = {

@@ -1,0 +1,96 @@
+"""JSON Schemas compiled once, stricter than JSON Schema where money and SQL need it.
+
+The errors are our own texts: jsonschema's messages quote the value that was refused.
+"""
+
+import re
+
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
+
+from common import times
+
+MAX_ERRORS = 20  # in one answer; more would only make the answer long
+
+
+def _pattern(validator, pattern, instance, schema):
+    # In Python `$` also matches before a last newline; the contract means the end.
+    if isinstance(instance, str) and not re.search(re.sub(r"\$\Z", r"\\Z", pattern), instance):
+        yield ValidationError("pattern")
+
+
+def _is_integer(checker, instance):
+    # jsonschema also takes 1.0; money and quantities have no fraction part, not even .0.
+    return isinstance(instance, int) and not isinstance(instance, bool)
+
+
+# The formats that the documents may use. What is no string is the keyword type's matter.
+FORMATS = FormatChecker(formats=())
+FORMATS.checks("date-time", raises=ValueError)(
+    lambda value: not isinstance(value, str) or times.from_json(value) is not None
+)
+
+_Validator = validators.extend(
+    Draft202012Validator,
+    {"pattern": _pattern},
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+)
+
+_DETAILS = {
+    "required": lambda _: "is required",
+    "type": lambda value: "must be " + (value if isinstance(value, str) else " or ".join(value)),
+    "enum": lambda value: "must be one of " + ", ".join(map(str, value)),
+    "minLength": lambda value: f"must have at least {value} characters",
+    "maxLength": lambda value: f"must have at most {value} characters",
+    "minimum": lambda value: f"must be at least {value}",
+    "maximum": lambda value: f"must be at most {value}",
+    "minItems": lambda value: f"must have at least {value} entries",
+    "maxItems": lambda value: f"must have at most {value} entries",
+    "minProperties": lambda value: f"must have at least {value} fields",
+    "maxProperties": lambda value: f"must have at most {value} fields",
+    "additionalProperties": lambda _: "has a field that the contract does not know",
+    "pattern": lambda _: "does not have the required form",
+    "format": lambda value: f"must be a {value}",
+    "not": lambda _: "has fields that exclude each other",
+}
+
+
+def compile_schema(schema):
+    """Return a validator; raise on a broken schema or a format that nothing would check."""
+    _Validator.check_schema(schema)
+    unknown = _formats(schema) - FORMATS.checkers.keys()
+    if unknown:
+        raise ValueError(f"no check for the formats {sorted(unknown)}")
+    return _Validator(schema, format_checker=FORMATS)
+
+
+def _formats(node):
+    if isinstance(node, list):
+        return set().union(*map(_formats, node))
+    if isinstance(node, dict):
+        here = {node["format"]} if isinstance(node.get("format"), str) else set()
+        return here.union(*(_formats(value) for key, value in node.items() if key not in ("example", "examples")))
+    return set()
+
+
+def violations(validator, value, place):
+    """Return the errors, MAX_ERRORS at most, of `value` as problem members; none of them quotes what was sent."""
+    found = {}
+    for error in validator.iter_errors(value):
+        pointer = place + "".join(f"/{part}" for part in error.absolute_path)
+        names = [""]
+        if error.validator == "required":
+            # jsonschema names the missing field in its message only; the set of them is ours.
+            names = [f"/{name}" for name in error.validator_value if name not in error.instance]
+        for name in names:
+            found[pointer + name, error.validator] = make_error(
+                pointer + name, error.validator, _DETAILS[error.validator](error.validator_value)
+            )
+        if len(found) >= MAX_ERRORS:
+            break
+    return sorted(found.values(), key=lambda error: error["pointer"])[:MAX_ERRORS]
+
+
+def make_error(pointer, keyword, detail):
+    """Return one entry of `errors`; its code is the JSON Schema keyword in snake_case."""
+    code = re.sub(r"(?=[A-Z])", "_", keyword).lower()
+    return {"pointer": pointer, "code": code, "detail": detail}
