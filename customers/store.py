@@ -1,6 +1,8 @@
 """SQL of the table customers. Everything here sees living customers only."""
 
-from common.search import search_condition
+from common.search import SearchIndex
+
+SEARCH = SearchIndex("customers", "customer_grams", ("name", "email", "phone"))
 
 
 def insert_customer(tx, row):
@@ -43,20 +45,17 @@ def lock_customer(tx, customer_id):
 
 
 def select_customers(tx, search, after, count):
-    """Return up to `count` rows in id order past the position `after`, (id,) or None.
-
-    A search reads the full-text index, a list the primary key.
-    """
-    condition, values = search_condition(("name", "email", "phone"), search)
+    """Return up to `count` rows in id order past the position `after`, (id,) or None."""
+    source, condition, order, values = SEARCH.clauses(tx, search, after[0] if after else 0)
     tx.execute(
         f"""
-        SELECT id, name, email, phone, version, created_at, updated_at
-          FROM customers
-         WHERE id > %s AND deleted_at IS NULL AND {condition}
-         ORDER BY id
+        SELECT t.id, t.name, t.email, t.phone, t.version, t.created_at, t.updated_at
+          FROM {source}
+         WHERE {condition} AND t.deleted_at IS NULL
+         ORDER BY {order}
          LIMIT %s
         """,
-        (after[0] if after else 0, *values, count),
+        (*values, count),
     )
     return tx.fetchall()
 

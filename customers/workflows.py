@@ -24,6 +24,7 @@ def create_customer(tx, customer, now):
     }
     with _email_taken():
         row["id"] = store.insert_customer(tx, row)
+    store.SEARCH.insert(tx, row)
     return Answer(201, strict_json.dumps(customer_to_json(row)), "customer", row["id"])
 
 
@@ -41,18 +42,20 @@ def update_customer(tx, customer_id, changes, if_match, now):
     Raises `CustomerNotFound`, `PreconditionFailed`, `EmailTaken`.
     """
     # Locks: customer.
-    row = _lock_living(tx, customer_id, if_match)
-    row.update(changes, updated_at=now, version=row["version"] + 1)
+    old = _lock_living(tx, customer_id, if_match)
+    row = {**old, **changes, "updated_at": now, "version": old["version"] + 1}
     with _email_taken():
         store.update_customer(tx, row)
+    store.SEARCH.update(tx, old, row)
     return row
 
 
 def delete_customer(tx, customer_id, if_match, now):
     """Hide a customer and free its email; raises `CustomerNotFound`, `PreconditionFailed`."""
     # Locks: customer.
-    _lock_living(tx, customer_id, if_match)
+    row = _lock_living(tx, customer_id, if_match)
     store.update_customer_deleted(tx, customer_id, now)
+    store.SEARCH.delete(tx, row)
 
 
 def _lock_living(tx, customer_id, if_match):

@@ -7,7 +7,7 @@ import uuid
 import requests
 
 from common import config
-from dev.ready import wait_for_programs
+from dev.ready import direct_session, wait_for_programs
 
 QTY = 1
 
@@ -17,13 +17,13 @@ class Demo:
 
     def __init__(self, bases):
         self._bases = bases
-        self._headers = {}
+        self._session = direct_session()
 
     def call(self, method, program, path, expected, **arguments):
         """Return the response; raise SystemExit unless its status is the expected one."""
         url = self._bases[program] + path
         try:
-            response = requests.request(method, url, headers=self._headers, timeout=30, **arguments)
+            response = self._session.request(method, url, timeout=30, **arguments)
         except requests.RequestException as ex:
             raise SystemExit(f"demo: {method} {url} failed: {type(ex).__name__}") from ex
         if response.status_code != expected:
@@ -34,7 +34,7 @@ class Demo:
         """Get a token and keep it."""
         body = {"username": username, "password": password}
         token = self.call("POST", "Customers", "/auth/token", 200, json=body).json()["token"]
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self._session.headers["Authorization"] = f"Bearer {token}"
 
     def find(self, program, path, search):
         """Return the first row that a search finds."""

@@ -11,6 +11,13 @@ from common import config
 PATIENCE = 60  # seconds; serverless offline takes about three on a small machine
 
 
+def direct_session():
+    """Return a session that ignores the machine's proxy settings and ~/.netrc: all is on 127.0.0.1."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
 def wait_for_programs(settings):
     """Return {name: base address} once each answers its health check; raise SystemExit if one doesn't."""
     bases = {
@@ -18,18 +25,19 @@ def wait_for_programs(settings):
         "Orders": f"http://127.0.0.1:{settings.orders_port}",
         "Orchestrator": f"http://127.0.0.1:{settings.orchestrator_port}",
     }
+    session = direct_session()
     deadline = time.monotonic() + PATIENCE
     for name, base in bases.items():
-        while not _answers(base):
+        while not _answers(session, base):
             if time.monotonic() > deadline:
                 raise SystemExit(f"{name} does not answer at {base} after {PATIENCE} s; its log says why")
             time.sleep(0.1)
     return bases
 
 
-def _answers(base):
+def _answers(session, base):
     try:
-        return requests.get(f"{base}/health", timeout=5).status_code == 200
+        return session.get(f"{base}/health", timeout=5).status_code == 200
     except requests.RequestException:
         return False
 

@@ -9,6 +9,7 @@ Whatever is started here is stopped here: the programs always, the private MySQL
 was started here and nobody else is using it.
 """
 
+import fcntl
 import os
 import pathlib
 import shlex
@@ -26,6 +27,8 @@ from common import config
 ROOT = pathlib.Path(__file__).parent.parent
 LOGS = ROOT / ".local" / "log"
 MYSQL_SERVER = ROOT / "sql" / "mysql-server"
+MYSQL_USERS = ROOT / ".local" / "mysql-users"
+PYTEST_END_SECONDS = 30  # a stack that its fixtures started takes some five seconds to end
 
 
 class PlainPrinter(Printer):
@@ -139,6 +142,10 @@ class PrivateMySQL:
 
     def __enter__(self):
         if self._is_wanted:
+            # Each stack and test run holds a share of this lock, idle or not; it ends with its process.
+            MYSQL_USERS.parent.mkdir(parents=True, exist_ok=True)
+            self._users = open(MYSQL_USERS, "w")
+            fcntl.flock(self._users, fcntl.LOCK_SH)
             status = subprocess.run([MYSQL_SERVER, "status"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                     stderr=subprocess.DEVNULL)
             self._started_here = status.returncode != 0
@@ -157,6 +164,12 @@ class PrivateMySQL:
             subprocess.run([MYSQL_SERVER, "stop"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
     def _is_used_by_others(self):
+        """Tell whether another stack or test run is alive, or anybody else connected."""
+        try:
+            # Whoever comes now waits until the server is stopped, and starts it again.
+            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
         settings = config.load_database_settings(self._environ)
         try:
             with mysql.connector.connect(
@@ -218,8 +231,22 @@ def main(arguments):
             return run_processes({"orchestrator": serverless_offline()}, environ)
         case ["test", *options]:
             with PrivateMySQL(environ):
-                return subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT).returncode
+                return run_pytest(options)
     raise SystemExit("usage: python -m dev.stack run|demo|offline|test")
+
+
+def run_pytest(options):
+    """Run pytest and return its status; when stopped, let it stop what its fixtures started."""
+    pytest = subprocess.Popen([sys.executable, "-m", "pytest", *options], cwd=ROOT)
+    try:
+        return pytest.wait()
+    except KeyboardInterrupt:
+        pytest.wait(PYTEST_END_SECONDS)  # the terminal has sent it the same Ctrl-C
+        raise
+    except SystemExit:
+        pytest.send_signal(signal.SIGINT)  # on TERM it would end without its fixtures
+        pytest.wait(PYTEST_END_SECONDS)
+        raise
 
 
 def environment_of_programs(environ, settings):

@@ -1,7 +1,9 @@
 """SQL of the table products."""
 
 from common.database import placeholders
-from common.search import search_condition
+from common.search import SearchIndex
+
+SEARCH = SearchIndex("products", "product_grams", ("sku", "name"))
 
 
 def insert_product(tx, row):
@@ -38,20 +40,17 @@ def select_product(tx, product_id):
 
 
 def select_products(tx, search, after, count):
-    """Return up to `count` rows in id order past the position `after`, (id,) or None.
-
-    A search reads the full-text index, a list the primary key.
-    """
-    condition, values = search_condition(("sku", "name"), search)
+    """Return up to `count` rows in id order past the position `after`, (id,) or None."""
+    source, condition, order, values = SEARCH.clauses(tx, search, after[0] if after else 0)
     tx.execute(
         f"""
-        SELECT id, sku, name, price_cents, stock, active, version, created_at, updated_at
-          FROM products
-         WHERE id > %s AND {condition}
-         ORDER BY id
+        SELECT t.id, t.sku, t.name, t.price_cents, t.stock, t.active, t.version, t.created_at, t.updated_at
+          FROM {source}
+         WHERE {condition}
+         ORDER BY {order}
          LIMIT %s
         """,
-        (after[0] if after else 0, *values, count),
+        (*values, count),
     )
     return tx.fetchall()
 

@@ -28,6 +28,7 @@ def create_product(tx, product, now):
         if duplicate_index(ex) == "uq_products_sku":
             raise SkuTaken() from ex
         raise
+    product_store.SEARCH.insert(tx, row)
     return Answer(201, strict_json.dumps(product_to_json(row)), "product", row["id"])
 
 
@@ -49,14 +50,15 @@ def update_product(tx, product_id, changes, if_match, now):
     rows = product_store.lock_products(tx, [product_id])
     if not rows:
         raise ProductNotFound()
-    row = rows[0]
-    conditional.require_match(if_match, conditional.entity_tag(row["version"]))
+    old = rows[0]
+    conditional.require_match(if_match, conditional.entity_tag(old["version"]))
     delta = changes.get("stock_delta", 0)
-    if row["stock"] + delta < 0:
-        raise InsufficientStock(items=[short_line(row, -delta)])
+    if old["stock"] + delta < 0:
+        raise InsufficientStock(items=[short_line(old, -delta)])
     fields = {name: value for name, value in changes.items() if name != "stock_delta"}
-    row.update({"stock": row["stock"] + delta, **fields, "version": row["version"] + 1, "updated_at": now})
+    row = {**old, "stock": old["stock"] + delta, **fields, "version": old["version"] + 1, "updated_at": now}
     product_store.update_product(tx, row)
+    product_store.SEARCH.update(tx, old, row)
     return row
 
 

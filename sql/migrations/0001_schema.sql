@@ -3,9 +3,6 @@
 -- Every table: InnoDB, utf8mb4, times in UTC with microseconds. What must never be false
 -- is a constraint with a name; the name is how the code recognises the refusal.
 
--- Else the n-gram index would leave out every pair of characters with an "a" or an "i" in it.
-SET SESSION innodb_ft_enable_stopword = OFF;
-
 CREATE TABLE operators (
     id            BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
     username      VARCHAR(64)     NOT NULL,
@@ -34,8 +31,7 @@ CREATE TABLE customers (
     -- NULL for the deleted, and a unique index lets any number of NULLs stand side by side
     living_email VARCHAR(254)    GENERATED ALWAYS AS (IF(deleted_at IS NULL, email, NULL)) VIRTUAL,
     PRIMARY KEY (id),
-    CONSTRAINT uq_customers_email UNIQUE (living_email),
-    FULLTEXT INDEX ft_customers_search (name, email, phone) WITH PARSER ngram
+    CONSTRAINT uq_customers_email UNIQUE (living_email)
 ) COMMENT 'Customers' DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
 
 CREATE TABLE products (
@@ -50,11 +46,26 @@ CREATE TABLE products (
     updated_at  DATETIME(6)     NOT NULL,
     PRIMARY KEY (id),
     CONSTRAINT uq_products_sku UNIQUE (sku),
-    FULLTEXT INDEX ft_products_search (sku, name) WITH PARSER ngram,
     -- a million in any currency with cents, and 100 lines * 100,000 pieces of it stay below 2^53
     CONSTRAINT ck_products_price CHECK (price_cents BETWEEN 0 AND 100000000),
     CONSTRAINT ck_products_stock_not_negative CHECK (stock >= 0)
 ) COMMENT 'Products and their stock' DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
+
+-- Search (common/search.py): an entry for every three neighbouring characters of a row's
+-- texts (fewer at a text's end), written with the row. Clustered by gram, then id: a search reads a range of it, in
+-- id order. No foreign key, which would need a second index as large as the table.
+
+CREATE TABLE customer_grams (
+    gram VARCHAR(3)      NOT NULL,
+    id   BIGINT UNSIGNED NOT NULL COMMENT 'A living customer',
+    PRIMARY KEY (gram, id)
+) COMMENT 'Trigrams of customers: name, email, phone' DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
+
+CREATE TABLE product_grams (
+    gram VARCHAR(3)      NOT NULL,
+    id   BIGINT UNSIGNED NOT NULL COMMENT 'A product',
+    PRIMARY KEY (gram, id)
+) COMMENT 'Trigrams of products: sku, name' DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
 
 CREATE TABLE orders (
     id                 BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,

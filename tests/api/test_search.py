@@ -123,3 +123,54 @@ def test_search_against_the_contract_is_400(request, api, path, search):
 
     assert refusal(response) == (400, "invalid_request")
     assert response.json["errors"][0]["pointer"] == "query:search"
+
+
+def test_renamed_customer_is_found_by_the_new_name_only(customers_api, factory):
+    old, new = unique("before"), unique("after")
+    customer = factory.make_customer(name=old)
+
+    customers_api.put(f"/customers/{customer['id']}", json={"name": new})
+
+    assert found(customers_api, "/customers", old) == set()
+    assert found(customers_api, "/customers", new) == {customer["id"]}
+
+
+def test_customer_renamed_in_case_only_is_still_found(customers_api, factory):
+    name = unique("Mixed Case mixed")
+    customer = factory.make_customer(name=name)
+
+    customers_api.put(f"/customers/{customer['id']}", json={"name": name.lower()})
+
+    assert found(customers_api, "/customers", name) == {customer["id"]}
+
+
+def test_renamed_product_is_found_by_the_new_name_only(orders_api, factory):
+    old, new = unique("before"), unique("after")
+    product = factory.make_product(name=old)
+
+    orders_api.patch(f"/products/{product['id']}", json={"name": new})
+
+    assert found(orders_api, "/products", old) == set()
+    assert found(orders_api, "/products", new) == {product["id"]}
+
+
+@pytest.mark.parametrize("search", ["Ω", "ψΩ", "φ", "φχ"], ids=["last", "last two", "first", "first two"])
+def test_one_or_two_characters_at_an_end_of_the_text_are_found(orders_api, factory, search):
+    product = factory.make_product(name="φχ in the middle ψΩ")
+
+    assert product["id"] in found(orders_api, "/products", search)
+
+
+def test_two_characters_that_very_many_rows_have_are_found_in_the_table_itself(orders_api, factory, other_connection):
+    product = factory.make_product(name="ЪЫ")
+    cursor = other_connection.cursor()
+    cursor.execute(
+        """
+        INSERT INTO product_grams (gram, id)
+        WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 999)
+        SELECT CONCAT('ЪЫ', CHAR(64 + tens.i USING utf8mb4)), 1000000000 + n.i FROM n JOIN n AS tens ON tens.i < 6
+        """
+    )
+    other_connection.commit()
+
+    assert found(orders_api, "/products", "ъы") == {product["id"]}

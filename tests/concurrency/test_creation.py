@@ -20,14 +20,15 @@ def test_twenty_creates_with_one_key_are_one_order(desk, factory, key, at_once, 
 
 
 @pytest.mark.reaches("insufficient_stock")
-def test_twenty_creates_with_one_key_beyond_stock_are_refused_alike(desk, factory, key, at_once, ledger):
+def test_forty_creates_with_one_key_beyond_stock_are_refused_alike(desk, factory, key, at_once, ledger):
     product, customer = factory.make_product(stock=1), factory.make_customer()
 
-    answers = at_once(20 * [lambda: desk.create(customer, {product["id"]: 2}, key)])
+    # A refusal undoes its claim of the key, under the eyes of all who wait for it.
+    answers = at_once(40 * [lambda: desk.create(customer, {product["id"]: 2}, key)])
 
-    assert outcomes(answers) == {"insufficient_stock": 20}
-    assert statuses(answers) == {409: 20}
-    assert [answer.json["items"][0]["available"] for answer in answers] == [1] * 20
+    assert outcomes(answers) == {"insufficient_stock": 40}
+    assert statuses(answers) == {409: 40}
+    assert [answer.json["items"][0]["available"] for answer in answers] == [1] * 40
     assert (ledger.keys(key), ledger.stock(product), ledger.orders_of(customer)) == (0, 1, [])
 
 

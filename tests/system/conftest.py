@@ -6,17 +6,21 @@ the programs, so that a test can make the network fail where it wants.
 
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import pytest
 import requests
 
+from tests.system.mysql_server import OwnServer
 from tests.system.proxy import ScriptedProxy
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -24,23 +28,39 @@ START_SECONDS = 90
 
 
 def free_ports(count):
-    """Return ports that nothing listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def free_port_pair():
-    """Return the first of two neighbouring free ports: serverless offline takes both."""
+    """Return neighbouring ports that nothing uses; below 32768, where outgoing connections begin."""
     while True:
-        port = free_ports(1)[0]
-        with socket.socket() as after:
-            if after.connect_ex(("127.0.0.1", port + 1)) != 0:
-                return port
+        first = random.randrange(10_000, 32_000)
+        with ExitStack() as sockets:
+            try:
+                for port in range(first, first + count):
+                    sockets.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return list(range(first, first + count))
+
+
+def wait_until(condition, seconds=30):
+    """Return what `condition()` returns as soon as that is true; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
+        threading.Event().wait(0.02)
+    return result
+
+
+def run_module(*arguments, environ, stdin=""):
+    """Run `python -m …` in the repository to its end and return what it said."""
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env=environ,
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",  # so that a test can send what is no UTF-8
+        timeout=90,
+    )
 
 
 @dataclass
@@ -59,8 +79,7 @@ class Stack:
 @pytest.fixture(scope="session")
 def stack_environ(system_schema):
     """The environment of a stack with ports and a schema of its own."""
-    customers, orders = free_ports(2)
-    orchestrator = free_port_pair()
+    customers, orders, orchestrator, _ = free_ports(4)  # serverless offline takes two
     return {
         **os.environ,
         "DB_NAME": system_schema,
@@ -114,6 +133,15 @@ def stop_stack(process):
     process.send_signal(signal.SIGTERM)
     with process.stdout:
         assert process.wait(30) == 143
+
+
+@pytest.fixture(scope="session")
+def own_server(tmp_path_factory):
+    """A MySQL server beside the one that the tests run on, started by our script."""
+    with OwnServer(tmp_path_factory.mktemp("own-server") / "mysql", free_ports(1)[0]) as server:
+        server.first_start = server.run("start")
+        assert server.first_start.returncode == 0, server.first_start.stderr
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,86 @@
+"""HTTP as bytes on a socket: what no client library would send, and what comes back."""
+
+import json
+import socket
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+TIMEOUT = 30  # seconds; a server that keeps silent for so long fails the test
+
+
+@dataclass
+class Answer:
+    """One response; names of headers in lower case."""
+
+    status: int
+    headers: dict
+    body: bytes
+
+    @property
+    def request_id(self):
+        """Which request this answers; None when it never reached the application."""
+        return self.headers.get("x-request-id")
+
+    @property
+    def code(self):
+        """The code of a problem document that is whole; None for anything else."""
+        if self.headers.get("content-type") != "application/problem+json":
+            return None
+        document = json.loads(self.body)
+        assert document["status"] == self.status
+        return document["code"]
+
+
+class Connection:
+    """A connection to one of the APIs."""
+
+    def __init__(self, base):
+        address = urlsplit(base)
+        self._socket = socket.create_connection((address.hostname, address.port), TIMEOUT)
+        self._stream = self._socket.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._stream.close()
+        self._socket.close()
+
+    def send(self, data):
+        """Send bytes as they are."""
+        self._socket.sendall(data)
+
+    def finish(self):
+        """Say that nothing more comes, and go on reading."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def read(self, timeout=TIMEOUT, method="GET"):
+        """Return the next answer, or None where the connection ends; `method` tells whether it has a body."""
+        self._socket.settimeout(timeout)
+        status_line = self._stream.readline()
+        if not status_line:
+            return None
+        version, status, _ = status_line.split(b" ", 2)
+        assert version.startswith(b"HTTP/1.")
+        headers = {}
+        while (line := self._stream.readline()) not in (b"\r\n", b""):
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.lower()] = value.strip()
+        length = 0 if method == "HEAD" else int(headers.get("content-length", 0))
+        body = self._stream.read(length)
+        assert len(body) == length, "the answer is cut off"
+        return Answer(int(status), headers, body)
+
+
+def exchange(base, data, method="GET"):
+    """Send `data` and nothing more; return every answer until the server closes."""
+    with Connection(base) as connection:
+        connection.send(data)
+        connection.finish()
+        return list(iter(lambda: connection.read(method=method), None))
+
+
+def request(method, target, *headers, body=b"", version="HTTP/1.1"):
+    """Return the bytes of a request; `headers` are whole lines and nothing is added to them."""
+    lines = [f"{method} {target} {version}", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body

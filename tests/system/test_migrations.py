@@ -1,0 +1,351 @@
+"""Migrations, the seed, and what the schema refuses whoever asks."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import mysql.connector
+import pytest
+from mysql.connector import errors
+
+from tests.system.conftest import ROOT, free_ports, run_module, wait_until
+
+APPLIED = "applied 0001_schema.sql."
+NOTHING = "nothing to apply."
+
+
+@pytest.fixture
+def schema(database_settings):
+    """The name of a schema that is not there yet, gone afterwards."""
+    name = f"{database_settings.name}_migrated"
+    with connect(database_settings) as connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+        yield name
+        cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+
+
+@pytest.fixture
+def environ(schema):
+    """The environment in which commands find the schema."""
+    return {**os.environ, "DB_NAME": schema}
+
+
+@pytest.fixture
+def cursor(database_settings):
+    """A client of the same server, in no schema."""
+    with connect(database_settings) as connection, connection.cursor(buffered=True) as cursor:
+        yield cursor
+
+
+def connect(settings, **options):
+    return mysql.connector.connect(
+        host=settings.host, port=settings.port, user=settings.user, password=settings.password, use_pure=False, **options
+    )
+
+
+def migrate(environ):
+    return run_module("sql.migrate", environ=environ)
+
+
+def start_migration(environ):
+    """Start a migration and go on."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "sql.migrate"], cwd=ROOT, env=environ,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )
+
+
+def kill(process):
+    """kill -9, and let go of its output."""
+    os.kill(process.pid, signal.SIGKILL)
+    with process.stdout:
+        assert process.wait(20) == -signal.SIGKILL
+
+
+def fetch(cursor, statement, *values):
+    """Return the first column of a statement's only row."""
+    cursor.execute(statement, values)
+    return cursor.fetchone()[0]
+
+
+def clients(cursor, schema, state):
+    """Return how many connections to the schema are in that state."""
+    cursor.execute("SHOW PROCESSLIST")
+    return sum(row[3] == schema and row[6] == state for row in cursor.fetchall())
+
+
+# --- applying --------------------------------------------------------------------------
+
+
+def test_five_at_once_on_a_new_schema_apply_it_once(environ, schema):
+    runs = [start_migration(environ) for _ in range(5)]
+
+    outputs = [run.communicate(timeout=60)[0] for run in runs]
+
+    assert [run.returncode for run in runs] == [0] * 5, outputs
+    assert sorted(outputs) == [f"Schema {schema}: {APPLIED}\n"] + [f"Schema {schema}: {NOTHING}\n"] * 4
+
+
+def test_second_run_has_nothing_to_apply(environ, schema):
+    migrate(environ)
+
+    again = migrate(environ)
+
+    assert (again.returncode, again.stdout, again.stderr) == (0, f"Schema {schema}: {NOTHING}\n", "")
+
+
+def test_run_killed_while_it_waits_leaves_no_lock(environ, schema, cursor):
+    lock = f"migrate:{schema}"
+    assert fetch(cursor, "SELECT GET_LOCK(%s, 0)", lock) == 1
+    waiting = start_migration(environ)
+    wait_until(lambda: clients(cursor, schema, "User lock") == 1)
+
+    kill(waiting)
+    fetch(cursor, "SELECT RELEASE_LOCK(%s)", lock)
+
+    assert migrate(environ).stdout == f"Schema {schema}: {APPLIED}\n"
+    assert fetch(cursor, "SELECT IS_FREE_LOCK(%s)", lock) == 1
+
+
+def test_run_killed_while_it_holds_the_lock_leaves_none(environ, schema, cursor):
+    # dbmate's own table, locked by us, holds it up in the middle of a run.
+    cursor.execute(f"CREATE DATABASE {schema}")
+    cursor.execute(f"CREATE TABLE {schema}.schema_migrations (version VARCHAR(128) PRIMARY KEY)")
+    cursor.execute(f"LOCK TABLES {schema}.schema_migrations WRITE")
+    running = start_migration(environ)
+    wait_until(lambda: clients(cursor, schema, "Waiting for table metadata lock") == 1)
+    assert fetch(cursor, "SELECT IS_FREE_LOCK(%s)", f"migrate:{schema}") == 0
+
+    kill(running)
+
+    wait_until(lambda: fetch(cursor, "SELECT IS_FREE_LOCK(%s)", f"migrate:{schema}") == 1)
+    cursor.execute("UNLOCK TABLES")
+    wait_until(lambda: clients(cursor, schema, "") == 0)
+    assert migrate(environ).returncode == 0
+
+
+def test_down_is_refused_and_changes_nothing(environ, schema, cursor, database_settings):
+    migrate(environ)
+    count = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s"
+    tables = fetch(cursor, count, schema)
+    login = f"{database_settings.user}:{database_settings.password}"
+    address = f"mysql://{login}@{database_settings.host}:{database_settings.port}/{schema}"
+
+    down = subprocess.run(
+        [ROOT / "node_modules" / ".bin" / "dbmate", "--no-dump-schema", "--migrations-dir", ROOT / "sql" / "migrations", "down"],
+        env={**environ, "DATABASE_URL": address}, capture_output=True, text=True, timeout=30,
+    )
+
+    assert down.returncode != 0
+    assert "migrations are forward-only" in down.stderr
+    assert fetch(cursor, count, schema) == tables
+    assert migrate(environ).stdout == f"Schema {schema}: {NOTHING}\n"
+
+
+@pytest.mark.parametrize("module", ["sql.migrate", "sql.seed"])
+def test_unreachable_server_is_one_line(environ, module):
+    login = {"DB_HOST": "127.0.0.1", "DB_PORT": str(free_ports(1)[0]), "DB_USER": "b2b", "DB_PASSWORD": "unused"}
+
+    run = run_module(module, environ={**environ, **login})
+
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert len(run.stderr.splitlines()) == 1
+    assert "127.0.0.1" in run.stderr or "DB_HOST" in run.stderr
+
+
+@pytest.mark.parametrize("change", [{"DB_PASSWORD": "not-the-password"}, {"DB_NAME": "not_ours"}], ids=["password", "schema"])
+def test_refused_login_is_one_line_without_the_password(environ, database_settings, change):
+    login = {
+        "DB_HOST": database_settings.host,
+        "DB_PORT": str(database_settings.port),
+        "DB_USER": database_settings.user,
+        "DB_PASSWORD": database_settings.password,
+    }
+
+    run = run_module("sql.migrate", environ={**environ, **login, **change})
+
+    assert run.returncode == 1
+    assert len(run.stderr.splitlines()) == 1
+    assert run.stderr.startswith("migrate: MySQL at ")
+    assert {**login, **change}["DB_PASSWORD"] not in run.stderr
+
+
+def test_seed_before_any_migration_says_what_to_do(environ, schema, cursor):
+    cursor.execute(f"CREATE DATABASE {schema}")
+
+    run = run_module("sql.seed", environ=environ)
+
+    assert run.returncode == 1
+    assert len(run.stderr.splitlines()) == 1
+    assert "run make migrate first" in run.stderr
+
+
+# --- the seed --------------------------------------------------------------------------
+
+
+def contents(cursor, schema):
+    """Return the rows that the seed is about; a new hash of a password is no change."""
+    rows = []
+    for columns in ("id, name, email, phone, version FROM {}.customers", "id, sku, price_cents, stock FROM {}.products",
+                    "id, username, role, active FROM {}.operators"):
+        cursor.execute(f"SELECT {columns.format(schema)} ORDER BY id")
+        rows.append(cursor.fetchall())
+    return rows
+
+
+def test_seed_twice_is_seed_once(environ, schema, cursor):
+    migrate(environ)
+    assert run_module("sql.seed", environ=environ).returncode == 0
+    first = contents(cursor, schema)
+
+    again = run_module("sql.seed", environ=environ)
+
+    assert again.returncode == 0, again.stderr
+    assert [len(rows) for rows in first] == [3, 5, 2]
+    assert contents(cursor, schema) == first
+
+
+def test_seed_leaves_what_operators_changed(environ, schema, cursor):
+    migrate(environ)
+    run_module("sql.seed", environ=environ)
+    cursor.execute(f"UPDATE {schema}.customers SET name = 'ACME Ltd', version = 2 WHERE email = 'ops@acme.example'")
+    cursor.execute(f"UPDATE {schema}.products SET stock = 1, price_cents = 1 WHERE sku = 'SKU-001'")
+    cursor.execute("COMMIT")
+    changed = contents(cursor, schema)
+
+    again = run_module("sql.seed", environ=environ)
+
+    assert again.returncode == 0, again.stderr
+    assert contents(cursor, schema) == changed
+
+
+# --- what the database itself refuses --------------------------------------------------
+
+NOW = "'2026-01-01'"
+CUSTOMER = "INSERT INTO customers (id, name, email, created_at, updated_at, deleted_at) VALUES ({}, 'N', '{}', '2026-01-01', '2026-01-01', {})"
+PRODUCT = "INSERT INTO products (id, sku, name, price_cents, stock, created_at, updated_at) VALUES ({}, '{}', 'N', {}, {}, '2026-01-01', '2026-01-01')"
+ORDER = (
+    "INSERT INTO orders (id, customer_id, customer_name, customer_email, customer_reference, status, total_cents,"
+    " created_at, confirmed_at, canceled_at) VALUES ({}, {}, 'N', 'e', {}, '{}', {}, '2026-01-01', {}, {})"
+)
+ITEM = (
+    "INSERT INTO order_items (order_id, product_id, line_no, sku, name, qty, unit_price_cents, subtotal_cents)"
+    " VALUES ({}, {}, 1, 'S', 'N', {}, {}, {})"
+)
+EVENT = "INSERT INTO order_events (order_id, type, actor, request_id, created_at) VALUES ({}, '{}', 'demo', 'r', '2026-01-01')"
+OPERATOR = "INSERT INTO operators (username, password_hash, role, created_at) VALUES ('{}', 'h', '{}', '2026-01-01')"
+
+CHECK, DUPLICATE, NO_PARENT, HAS_CHILDREN = 3819, 1062, 1452, 1451
+
+# MySQL 9.7 checks no foreign key when another column of the index that serves it is NULL.
+UNCHECKED = pytest.mark.xfail(reason="fk_orders_customer is served by uq_orders_reference", strict=True)
+
+REFUSED = [
+    # customers
+    (CUSTOMER.format(902, "living@e.test", "NULL"), DUPLICATE, "uq_customers_email"),
+    (CUSTOMER.format(902, "LIVING@E.TEST", "NULL"), DUPLICATE, "uq_customers_email"),
+    ("UPDATE customers SET deleted_at = NULL WHERE id = 901", DUPLICATE, "uq_customers_email"),
+    ("DELETE FROM customers WHERE id = 900", HAS_CHILDREN, "fk_orders_customer"),
+    # products
+    (PRODUCT.format(902, "TAKEN", 100, 1), DUPLICATE, "uq_products_sku"),
+    (PRODUCT.format(902, "taken", 100, 1), DUPLICATE, "uq_products_sku"),
+    (PRODUCT.format(902, "NEW", 100, -1), CHECK, "ck_products_stock_not_negative"),
+    ("UPDATE products SET stock = stock - 8 WHERE id = 900", CHECK, "ck_products_stock_not_negative"),
+    (PRODUCT.format(902, "NEW", -1, 1), CHECK, "ck_products_price"),
+    (PRODUCT.format(902, "NEW", 100_000_001, 1), CHECK, "ck_products_price"),
+    ("DELETE FROM products WHERE id = 900", HAS_CHILDREN, "fk_order_items_product"),
+    # orders
+    (ORDER.format(902, 999, "'PO-2'", "CREATED", 1, "NULL", "NULL"), NO_PARENT, "fk_orders_customer"),
+    pytest.param(ORDER.format(902, 999, "NULL", "CREATED", 1, "NULL", "NULL"), NO_PARENT, "fk_orders_customer", marks=UNCHECKED),
+    pytest.param("UPDATE orders SET customer_id = 999 WHERE id = 901", NO_PARENT, "fk_orders_customer", marks=UNCHECKED),
+    (ORDER.format(902, 900, "'PO-1'", "CREATED", 1, "NULL", "NULL"), DUPLICATE, "uq_orders_reference"),
+    ("UPDATE orders SET status = 'CREATED', canceled_at = NULL WHERE id = 901", DUPLICATE, "uq_orders_reference"),
+    (ORDER.format(902, 900, "NULL", "PAID", 1, "NULL", "NULL"), CHECK, "ck_orders_status"),
+    (ORDER.format(902, 900, "NULL", "", 1, "NULL", "NULL"), CHECK, "ck_orders_status"),
+    (ORDER.format(902, 900, "NULL", "CREATED", -1, "NULL", "NULL"), CHECK, "ck_orders_total"),
+    (ORDER.format(902, 900, "NULL", "CONFIRMED", 1, "NULL", "NULL"), CHECK, "ck_orders_confirmed_at"),
+    (ORDER.format(902, 900, "NULL", "CANCELED", 1, "NULL", "NULL"), CHECK, "ck_orders_canceled_at"),
+    (ORDER.format(902, 900, "NULL", "CREATED", 1, "NULL", NOW), CHECK, "ck_orders_canceled_at"),
+    ("DELETE FROM orders WHERE id = 900", HAS_CHILDREN, "fk_order_"),
+    # lines
+    (ITEM.format(900, 901, 0, 100, 0), CHECK, "ck_order_items_qty_positive"),
+    (ITEM.format(900, 901, -1, 100, -100), CHECK, "ck_order_items_qty_positive"),
+    (ITEM.format(900, 901, 2, 100, 100), CHECK, "ck_order_items_subtotal"),
+    ("UPDATE order_items SET qty = 2 WHERE order_id = 900", CHECK, "ck_order_items_subtotal"),
+    (ITEM.format(900, 901, 1, -1, -1), CHECK, "ck_order_items_price"),
+    (ITEM.format(900, 900, 1, 100, 100), DUPLICATE, "order_items.PRIMARY"),
+    (ITEM.format(999, 901, 1, 100, 100), NO_PARENT, "fk_order_items_order"),
+    (ITEM.format(900, 999, 1, 100, 100), NO_PARENT, "fk_order_items_product"),
+    # events, operators, keys
+    (EVENT.format(999, "created"), NO_PARENT, "fk_order_events_order"),
+    (EVENT.format(900, "shipped"), CHECK, "ck_order_events_type"),
+    (OPERATOR.format("someone", "root"), CHECK, "ck_operators_role"),
+    (OPERATOR.format("service", "viewer"), CHECK, "ck_operators_username_not_reserved"),
+    (OPERATOR.format("System", "viewer"), CHECK, "ck_operators_username_not_reserved"),
+    (OPERATOR.format("KNOWN", "viewer"), DUPLICATE, "uq_operators_username"),
+]
+
+
+@pytest.fixture
+def rows(other_connection):
+    """A cursor on a schema with one row of everything, and a deleted and canceled twin; nothing of it stays."""
+    with other_connection.cursor(buffered=True) as cursor:
+        cursor.execute("START TRANSACTION")
+        for statement in (
+            CUSTOMER.format(900, "living@e.test", "NULL"),
+            CUSTOMER.format(901, "living@e.test", NOW),
+            PRODUCT.format(900, "TAKEN", 100, 7),
+            PRODUCT.format(901, "OTHER", 100, 7),
+            ORDER.format(900, 900, "'PO-1'", "CONFIRMED", 100, NOW, "NULL"),
+            ORDER.format(901, 900, "'PO-1'", "CANCELED", 100, "NULL", NOW),
+            ITEM.format(900, 900, 1, 100, 100),
+            EVENT.format(900, "created"),
+            OPERATOR.format("known", "viewer"),
+        ):
+            cursor.execute(statement)
+        yield cursor
+        other_connection.rollback()
+
+
+@pytest.mark.parametrize(("statement", "errno", "name"), REFUSED)
+def test_database_refuses_what_must_never_be_true(rows, statement, errno, name):
+    with pytest.raises(errors.Error) as refusal:
+        rows.execute(statement)
+
+    assert (refusal.value.errno, name in refusal.value.msg) == (errno, True), refusal.value.msg
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        CUSTOMER.format(902, "living@e.test", NOW),
+        ORDER.format(902, 900, "'PO-1'", "CANCELED", 1, "NULL", NOW),
+        ORDER.format(902, 900, "'PO-2'", "CREATED", 1, "NULL", "NULL"),
+        ORDER.format(902, 900, "NULL", "CREATED", 0, "NULL", "NULL"),
+        "UPDATE products SET stock = 0 WHERE id = 900",
+        ITEM.format(900, 901, 2, 0, 0),
+    ],
+    ids=["second deleted twin", "second canceled twin", "other reference", "no reference", "no stock", "free of charge"],
+)
+def test_database_takes_what_may_be_true(rows, statement):
+    rows.execute(statement)
+
+    assert rows.rowcount == 1
+
+
+def test_canceled_order_gives_its_reference_free(rows):
+    rows.execute("UPDATE orders SET status = 'CANCELED', canceled_at = '2026-01-01' WHERE id = 900")
+
+    rows.execute(ORDER.format(902, 900, "'PO-1'", "CREATED", 1, "NULL", "NULL"))
+
+    assert rows.rowcount == 1
+
+
+def test_deleted_customer_gives_its_email_free(rows):
+    rows.execute("UPDATE customers SET deleted_at = '2026-01-01' WHERE id = 900")
+
+    rows.execute(CUSTOMER.format(902, "living@e.test", "NULL"))
+
+    assert rows.rowcount == 1

@@ -1,0 +1,295 @@
+"""sql/mysql-server: a private MySQL that survives kill -9 and leaves nothing when it is destroyed."""
+
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from tests.system.conftest import free_ports, wait_until
+from tests.system.mysql_server import SCRIPT, OwnServer
+
+ROWS = "CREATE TABLE IF NOT EXISTS kept (id INT); INSERT INTO kept VALUES (1), (2), (3);"
+COUNT = "SELECT COUNT(*) FROM kept;"
+
+
+@pytest.fixture
+def new_server(tmp_path):
+    """A server that was never started."""
+    with OwnServer(tmp_path / "mysql", free_ports(1)[0]) as server:
+        yield server
+
+
+@pytest.fixture
+def server(new_server, own_server):
+    """A server with data of its own, stopped: initialising it each time would take seconds."""
+    own_server.run("stop")
+    subprocess.run(["cp", "-a", own_server.home / "data", new_server.home], check=True)
+    assert own_server.run("start").returncode == 0
+    return new_server
+
+
+@pytest.fixture
+def nowhere(tmp_path):
+    """A server whose folder isn't there and isn't to be made."""
+    return OwnServer(tmp_path / "mysql", free_ports(1)[0])
+
+
+# --- a server that runs ----------------------------------------------------------------
+
+
+def test_first_start_says_what_it_does_and_where_the_server_is(own_server):
+    lines = own_server.first_start.stdout.splitlines()
+
+    assert "Initialising the database ..." in lines
+    assert lines[-1].endswith(f"answers on 127.0.0.1:{own_server.port}")
+    assert own_server.first_start.stderr == ""
+
+
+def test_second_start_says_that_it_runs_and_starts_nothing(own_server):
+    pids = own_server.pids()
+
+    again = own_server.run("start")
+
+    assert (again.returncode, again.stderr) == (0, "")
+    assert again.stdout.endswith(f"on 127.0.0.1:{own_server.port} is already running.\n")
+    assert own_server.pids() == pids
+
+
+def test_status_of_a_running_server(own_server):
+    status = own_server.run("status")
+
+    assert (status.returncode, status.stderr) == (0, "")
+    assert status.stdout.endswith(f" answers on 127.0.0.1:{own_server.port}\n")
+
+
+def test_client_is_the_application_on_its_schema(own_server):
+    answer = own_server.query("SELECT CURRENT_USER(), DATABASE(), @@time_zone, @@bind_address;")
+
+    assert answer == "b2b@127.0.0.1\tb2b\t+00:00\t127.0.0.1\n"
+
+
+def test_client_ends_with_the_status_of_a_wrong_statement(own_server):
+    run = own_server.run("client", stdin="SELECT nothing;")
+
+    assert run.returncode == 1
+    assert run.stderr.startswith("ERROR 1054 ")
+
+
+def test_application_may_make_schemas_of_its_own_name_only(own_server):
+    own_server.query("CREATE DATABASE b2b_of_a_test; DROP DATABASE b2b_of_a_test;")
+
+    run = own_server.run("client", stdin="CREATE DATABASE other;")
+
+    assert run.returncode == 1
+    assert run.stderr.startswith("ERROR 1044 ")
+
+
+def test_root_comes_through_the_socket_only_and_the_folder_is_closed(own_server):
+    run = own_server.run("client", "--user=root", "--skip-password", stdin="SELECT 1;", MYSQL_PWD="")
+
+    assert run.returncode == 1
+    assert "ERROR 1" in run.stderr
+    assert (own_server.home / "data").stat().st_mode & 0o077 == 0
+
+
+def test_running_server_on_another_port_is_one_line(own_server):
+    other = free_ports(1)[0]
+
+    run = own_server.run("start", MYSQL_PORT=str(other))
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == f"mysql-server: MySQL runs on port {own_server.port} instead of {other}; stop it first.\n"
+
+
+# --- stopping, killing, destroying -----------------------------------------------------
+
+
+def test_data_is_there_after_stop_and_start(server):
+    server.run("start")
+    server.query(ROWS)
+
+    stopped = server.run("stop")
+    status = server.run("status")
+    again = server.run("stop")
+    server.run("start")
+
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (0, "MySQL is stopped.\n", "")
+    assert (status.returncode, status.stdout, status.stderr) == (1, "MySQL is not running.\n", "")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "MySQL is not running.\n", "")
+    assert server.query(COUNT) == "3\n"
+
+
+def test_data_is_there_after_kill_9_and_start(server):
+    server.run("start")
+    server.query(ROWS)
+    server.kill()
+
+    started = server.run("start")
+
+    assert started.returncode == 0, started.stderr
+    assert server.query(COUNT) == "3\n"
+    assert len(server.pids()) == 1
+
+
+def test_destroy_leaves_nothing(server):
+    server.run("start")
+
+    destroyed = server.run("destroy")
+
+    assert (destroyed.returncode, destroyed.stderr) == (0, "")
+    assert destroyed.stdout == "MySQL is stopped.\nIts data and programs are removed.\n"
+    assert not server.home.exists()
+    assert server.pids() == []
+    assert server.run("destroy").returncode == 0
+
+
+def test_destroy_leaves_what_is_not_its_own(server):
+    stranger = server.home / "letter.txt"
+    stranger.write_text("not yours")
+
+    server.run("destroy")
+
+    assert [path.name for path in server.home.iterdir()] == ["letter.txt"]
+    stranger.unlink()
+
+
+def test_start_after_destroy_begins_anew(server):
+    packages = server.home.with_name("packages")
+    shutil.move(server.home / "server", packages) if (server.home / "server").exists() else packages.mkdir()
+    server.run("destroy")
+    with OwnServer(server.home, server.port) as anew:
+        started = anew.run("start")
+
+        assert started.returncode == 0, started.stderr
+        assert anew.query("SHOW TABLES;") == ""
+
+
+# --- starts that meet something --------------------------------------------------------
+
+
+def test_two_starts_at_once_start_one_server(server):
+    starts = [server.start_in_background() for _ in range(2)]
+
+    outputs = [start.communicate(timeout=90)[0] for start in starts]
+
+    assert [start.returncode for start in starts] == [0, 0], outputs
+    assert sorted("is already running" in output for output in outputs) == [False, True]
+    assert len(server.pids()) == 1
+
+
+def test_start_killed_while_it_initialises_is_simply_run_again(new_server):
+    start = new_server.start_in_background()
+    wait_until(lambda: (new_server.home / "data.new").exists())
+    os.kill(start.pid, signal.SIGKILL)
+    start.stdout.close()
+    start.wait(10)
+
+    again = new_server.run("start")
+
+    assert again.returncode == 0, again.stderr
+    assert new_server.query("SELECT 1;") == "1\n"
+
+
+def test_taken_port_is_one_line(server):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", server.port))
+        taken.listen()
+        run = server.run("start")
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == (
+        f"mysql-server: Port {server.port} is taken by another program; stop that, or set MYSQL_PORT to a free port.\n"
+    )
+    assert server.pids() == []
+
+
+def test_start_with_a_server_of_the_users_touches_nothing(nowhere):
+    run = nowhere.run("start", DB_HOST="db.example")
+
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout == "DB_HOST is set: the server at db.example is used, none is started here.\n"
+    assert not nowhere.home.exists()
+
+
+@pytest.mark.parametrize("command", ["stop", "destroy"])
+def test_nothing_to_end_is_no_failure(nowhere, command):
+    run = nowhere.run(command)
+
+    assert (run.returncode, run.stderr) == (0, "")
+    assert not nowhere.home.exists()
+
+
+# --- wrong use, wrong machine ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [(), ("restart",), ("--help",), ("start", "now"), ("status", "all"), ("stop", "x"),
+                                       ("destroy", "all")], ids=" ".join)
+def test_unknown_command_is_the_usage(nowhere, arguments):
+    run = nowhere.run(*arguments)
+
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.startswith("Usage: sql/mysql-server COMMAND\n")
+    assert not nowhere.home.exists()
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "none", "-1", "33306; id", " 1"])
+def test_bad_port_is_one_line(nowhere, port):
+    run = nowhere.run("start", MYSQL_PORT=port)
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == "mysql-server: MYSQL_PORT must be a number from 1 to 65535.\n"
+
+
+@pytest.fixture
+def machine_without_mysql(tmp_path):
+    """Return a PATH with all programs but MySQL's and those that could fetch it, and a place for other ones."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for folder in ("/usr/bin", "/bin", "/usr/local/bin"):
+        for program in pathlib.Path(folder).glob("*"):
+            name = program.name
+            if not name.startswith(("mysql", "mariadb", "apt", "dpkg")) and not (programs / name).exists():
+                (programs / name).symlink_to(program)
+    return programs
+
+
+@pytest.mark.parametrize(
+    "version",
+    [None, "mysqld  Ver 10.11.14-MariaDB-0+deb12u2 for debian-linux-gnu on x86_64 (Debian 12)",
+     "/usr/sbin/mysqld  Ver 5.7.44 for Linux on x86_64 (MySQL Community Server (GPL))", "nonsense"],
+    ids=["none", "MariaDB", "5.7", "nonsense"],
+)
+def test_machine_without_mysql_and_apt_gets_one_line_with_the_two_other_ways(nowhere, machine_without_mysql, version):
+    if version is not None:
+        mysqld = machine_without_mysql / "mysqld"
+        mysqld.write_text(f"#!/bin/sh\necho '{version}'\n")
+        mysqld.chmod(0o755)
+
+    run = nowhere.run("start", PATH=str(machine_without_mysql))
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert len(run.stderr.splitlines()) == 1
+    assert "`mysqld` and `mysql` are on the PATH" in run.stderr
+    assert "set DB_HOST, DB_USER and DB_PASSWORD" in run.stderr
+    nowhere.run("destroy")
+
+
+@pytest.mark.parametrize("command", ["client", "status"])
+def test_machine_without_mysql_has_neither_client_nor_server(nowhere, machine_without_mysql, command):
+    run = nowhere.run(command, PATH=str(machine_without_mysql))
+
+    assert run.returncode == 1
+    assert len((run.stdout + run.stderr).splitlines()) == 1
+
+
+def test_script_runs_from_any_folder_through_a_link(own_server, tmp_path):
+    link = tmp_path / "my-server"
+    link.symlink_to(SCRIPT)
+
+    run = subprocess.run([link, "status"], cwd=tmp_path, env=own_server.environ, capture_output=True, text=True, timeout=30)
+
+    assert run.returncode == 0, run.stderr
