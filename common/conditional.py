@@ -5,6 +5,7 @@ import re
 from common.problems import PreconditionFailed
 
 _ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e]*")')
+_LIST = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"(?:[ \t]*,[ \t]*(?:W/)?"[\x21\x23-\x7e]*")*')
 
 
 def entity_tag(version):
@@ -17,7 +18,7 @@ def is_unmodified(if_none_match, tag):
     if if_none_match is None:
         return False
     # Weak comparison (RFC 9110, 13.1.2): W/"1" and "1" are the same here.
-    return if_none_match.strip() == "*" or tag in (opaque for _, opaque in _ENTITY_TAG.findall(if_none_match))
+    return if_none_match.strip() == "*" or tag in (opaque for _, opaque in _tags(if_none_match))
 
 
 def require_match(if_match, tag):
@@ -25,5 +26,10 @@ def require_match(if_match, tag):
     if if_match is None or if_match.strip() == "*":
         return
     # Strong comparison (RFC 9110, 13.1.1): a weak tag matches nothing.
-    if tag not in (opaque for weak, opaque in _ENTITY_TAG.findall(if_match) if not weak):
+    if tag not in (opaque for weak, opaque in _tags(if_match) if not weak):
         raise PreconditionFailed()
+
+
+def _tags(header):
+    """Return [(weak prefix, opaque tag)]; a header that is no list of entity tags names none."""
+    return _ENTITY_TAG.findall(header) if _LIST.fullmatch(header.strip()) else []

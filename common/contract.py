@@ -149,6 +149,8 @@ class Operation:
         `InvalidRequest`.
         """
         try:
+            # WSGI gives bytes as Latin-1; some clients send UTF-8 without percent-encoding it.
+            query_string = query_string.encode("latin-1").decode("utf-8")
             pairs = parse_qsl(query_string, keep_blank_values=True, errors="strict", max_num_fields=_MAX_QUERY_FIELDS)
         except ValueError as ex:
             raise InvalidRequest(errors=[make_error("query", "malformed", "is not a list of UTF-8 fields")]) from ex

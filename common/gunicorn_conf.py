@@ -4,7 +4,8 @@
 from common.config import exit_on_error, load_database_settings, load_settings, read_environment
 
 # A thread waits for MySQL or for Customers most of its time; four of them fill one core.
-worker_class = "gthread"
+# gthread, with its gaps closed.
+worker_class = "common.gunicorn_worker.Worker"
 workers = 2
 threads = 4
 

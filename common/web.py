@@ -98,10 +98,18 @@ def _read_bytes(req):
     # gunicorn hands a chunked body over without a length, and Falcon reads it as empty.
     if req.get_header("Transfer-Encoding") is not None:
         raise problems.LengthRequired()
+    if req.get_header("Content-Encoding") not in (None, "identity"):
+        raise problems.UnsupportedMediaType()
     length = req.content_length or 0
     if length > MAX_BODY_BYTES:
         raise problems.PayloadTooLarge()
-    return req.bounded_stream.read(length)
+    try:
+        data = req.bounded_stream.read(length)
+    except OSError as ex:  # the client has stopped in the middle
+        raise problems.MalformedJson() from ex
+    if len(data) < length:
+        raise problems.MalformedJson()
+    return data
 
 
 # --- answers ---------------------------------------------------------------------------

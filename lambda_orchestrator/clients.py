@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import requests
 
-from common.problems import REGISTRY
+from common import strict_json
+from common.problems import REGISTRY, IdempotencyKeyInFlight, MalformedJson
 
 CONNECT_TIMEOUT = 1.0  # seconds
 # Orders answers within milliseconds, and within 3 s when Customers hangs. What takes longer
@@ -20,7 +21,6 @@ CALL_TIMEOUT = 4.0
 _CREDENTIALS = frozenset({401, 403})
 # … or it may well pass the next time (RFC 9110, RFC 8470, RFC 6585).
 _PASSING = frozenset({408, 425, 429})
-_IN_FLIGHT = "idempotency_key_in_flight"
 # … or it speaks of an address that our programs would never ask for, so a base is wrong.
 _WRONG_ADDRESS = frozenset({"not_found", "method_not_allowed"})
 
@@ -79,19 +79,19 @@ class ServiceClient:
 
 
 def _outcome(response, is_expected):
-    if response.status_code >= 500:
+    if response.status_code >= 500 or response.status_code in _PASSING:
         return Unknown()
     try:
-        body = response.json()
-    except ValueError:
+        body = strict_json.loads(response.content)
+    except MalformedJson:
         return Unknown(is_broken=True)
     if response.status_code in (200, 201) and is_expected(body):
         return Done(body, response.headers.get("Idempotent-Replayed") == "true")
     code = body.get("code") if isinstance(body, dict) else None
-    if 400 <= response.status_code < 500 and isinstance(code, str) and code in REGISTRY:
-        if response.status_code in _CREDENTIALS or code in _WRONG_ADDRESS:
-            return Unknown(is_broken=True)
-        if response.status_code in _PASSING or code == _IN_FLIGHT:
-            return Unknown()
+    if code == IdempotencyKeyInFlight.code:
+        return Unknown()
+    # A code that our services don't have comes from somewhere else.
+    is_ours = 400 <= response.status_code < 500 and isinstance(code, str) and code in REGISTRY
+    if is_ours and response.status_code not in _CREDENTIALS and code not in _WRONG_ADDRESS:
         return Refused(response.status_code, body)
     return Unknown(is_broken=True)

@@ -1,8 +1,11 @@
 """API Gateway proxy events, payload formats 1.0 and 2.0, as one plain request and back."""
 
 import base64
+import binascii
 from dataclasses import dataclass
 from urllib.parse import urlencode
+
+from common.problems import MalformedJson
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,19 @@ class Request:
 
 def read_event(event):
     """Return the `Request` in a proxy event of either format."""
-    body = event.get("body") or ""
     return Request(
         *(_read_v2(event) if event.get("version") == "2.0" else _read_v1(event)),
         headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
-        body=base64.b64decode(body) if event.get("isBase64Encoded") else body.encode("utf-8", "surrogatepass"),
+        body=_body(event),
     )
+
+
+def _body(event):
+    body = (event.get("body") or "").encode("utf-8", "surrogatepass")
+    try:
+        return base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body
+    except binascii.Error as ex:
+        raise MalformedJson() from ex
 
 
 def _read_v2(event):

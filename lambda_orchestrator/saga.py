@@ -6,6 +6,7 @@ repeat after a crash at any point finds what is already done and goes on from th
 
 import random
 import time
+from functools import partial
 
 from common import strict_json
 from common.problems import CustomerNotFound, Problem, UpstreamBroken, UpstreamTimeout
@@ -19,6 +20,9 @@ BACKOFF_BASE_SECONDS = 0.05
 BACKOFF_MAX_SECONDS = 1.0
 # Less than this is no time for a call that has a transaction behind it.
 MIN_CALL_SECONDS = 0.1
+
+# The customer is checked once more by Orders; a slow answer here must not eat the time.
+CUSTOMER_SECONDS = 1.5
 
 _CUSTOMER_FIELDS = {"id", "name", "email", "phone"}
 _ORDER_FIELDS = {"id", "customer", "status", "total_cents", "items"}
@@ -66,33 +70,36 @@ class Saga:
             f"/internal/customers/{request['customer_id']}",
             _is_customer,
             headers,
-            timeout=max(MIN_CALL_SECONDS, deadline - self._monotonic()),
+            timeout=min(CUSTOMER_SECONDS, max(MIN_CALL_SECONDS, deadline - self._monotonic())),
         )
         keyed = {**headers, "X-Idempotency-Key": request["idempotency_key"]}
         body = {name: request[name] for name in ("customer_id", "items", "customer_reference") if name in request}
-        created = self._repeat(CREATE_ORDER, "/orders", keyed, body, deadline, log)
+        created = self._repeat(CREATE_ORDER, "/orders", "CREATED", keyed, body, deadline, log)
         if isinstance(created, Refused):
             is_customer = created.problem["code"] == CustomerNotFound.code
             raise StepRefused(created, step=VALIDATE_CUSTOMER if is_customer else CREATE_ORDER)
 
         path = f"/orders/{created.body['id']}"
-        confirmed = self._repeat(CONFIRM_ORDER, f"{path}/confirm", keyed, {}, deadline, log)
+        confirmed = self._repeat(CONFIRM_ORDER, f"{path}/confirm", "CONFIRMED", keyed, {}, deadline, log)
         if isinstance(confirmed, Refused):
             # A fixed text: a repeat has to send the same body with the same key.
             reason = {"reason": "confirm was refused"}
-            canceled = self._repeat(CONFIRM_ORDER, f"{path}/cancel", keyed, reason, deadline, log)
+            canceled = self._repeat(CONFIRM_ORDER, f"{path}/cancel", "CANCELED", keyed, reason, deadline, log)
             compensation = "order_canceled" if isinstance(canceled, Done) else "not_possible"
             raise StepRefused(confirmed, step=CONFIRM_ORDER, compensation=compensation)
 
         order = confirmed.body
         return order["customer"], {name: order[name] for name in order if name != "customer"}, confirmed.replayed
 
-    def _repeat(self, step, path, headers, body, deadline, log):
-        """Make the same call to Orders until its outcome is known; return `Done` or `Refused`."""
+    def _repeat(self, step, path, status, headers, body, deadline, log):
+        """Make the same call to Orders until its outcome is known; return `Done` or `Refused`.
+
+        It is done when the answer is an order with `status`.
+        """
         attempt = 0
         is_broken = False
         while (left := deadline - self._monotonic()) >= MIN_CALL_SECONDS:
-            outcome = self._orders.call("POST", path, _is_order, headers, body, timeout=left)
+            outcome = self._orders.call("POST", path, partial(_is_order, status), headers, body, timeout=left)
             if isinstance(outcome, (Done, Refused)):
                 return outcome
             is_broken = outcome.is_broken
@@ -114,5 +121,11 @@ def _is_customer(body):
     return isinstance(body, dict) and _CUSTOMER_FIELDS <= body.keys()
 
 
-def _is_order(body):
-    return isinstance(body, dict) and _ORDER_FIELDS <= body.keys() and _is_customer(body["customer"])
+def _is_order(status, body):
+    return (
+        isinstance(body, dict)
+        and _ORDER_FIELDS <= body.keys()
+        and isinstance(body["id"], int)
+        and body["status"] == status
+        and _is_customer(body["customer"])
+    )

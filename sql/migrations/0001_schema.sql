@@ -74,7 +74,8 @@ CREATE TABLE orders (
     customer_name      VARCHAR(200)    NOT NULL,
     customer_email     VARCHAR(254)    NOT NULL,
     customer_phone     VARCHAR(40)     NULL,
-    customer_reference VARCHAR(64)     NULL COMMENT 'The customer''s own number for it',
+    -- compared byte by byte: the customer's numbers are not ours to judge
+    customer_reference VARCHAR(64)     COLLATE utf8mb4_0900_bin NULL COMMENT 'The customer''s own number for it',
     status             VARCHAR(16)     NOT NULL,
     total_cents        BIGINT          NOT NULL,
     version            BIGINT UNSIGNED NOT NULL DEFAULT 1,
@@ -83,10 +84,13 @@ CREATE TABLE orders (
     canceled_at        DATETIME(6)     NULL,
     expires_at         DATETIME(6)     NULL COMMENT 'When an unconfirmed order gives its stock back; NULL: never',
     -- a canceled order gives its reference free, so that the customer can order again
-    living_reference   VARCHAR(64)     GENERATED ALWAYS AS (IF(status = 'CANCELED', NULL, customer_reference)) VIRTUAL,
+    living_reference   VARCHAR(64)     COLLATE utf8mb4_0900_bin
+                                       GENERATED ALWAYS AS (IF(status = 'CANCELED', NULL, customer_reference)) VIRTUAL,
     PRIMARY KEY (id),
     CONSTRAINT fk_orders_customer FOREIGN KEY (customer_id) REFERENCES customers (id),
-    CONSTRAINT uq_orders_reference UNIQUE (customer_id, living_reference),
+    -- In this order: with customer_id first, MySQL 9.7 takes this index for the foreign key,
+    -- and checks no customer of an order whose reference is NULL.
+    CONSTRAINT uq_orders_reference UNIQUE (living_reference, customer_id),
     CONSTRAINT ck_orders_status CHECK (status IN ('CREATED', 'CONFIRMED', 'CANCELED')),
     CONSTRAINT ck_orders_total CHECK (total_cents >= 0),
     CONSTRAINT ck_orders_confirmed_at CHECK (status <> 'CONFIRMED' OR confirmed_at IS NOT NULL),

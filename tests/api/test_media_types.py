@@ -1,5 +1,6 @@
 """The body's media type, length and size."""
 
+import gzip
 import json
 
 import pytest
@@ -93,3 +94,13 @@ def test_body_of_the_largest_size_is_accepted(orders_api, product):
     body = json.dumps(product).encode().ljust(MAX_BODY_BYTES)
 
     assert orders_api.post("/products", body=body, headers=JSON).status_code == 201
+
+
+@pytest.mark.reaches("unsupported_media_type")
+@pytest.mark.parametrize("path", ["/products", "/orders"])
+def test_compressed_body_is_415(orders_api, refused, path):
+    headers = {**JSON, "Content-Encoding": "gzip"}
+
+    response = refused(orders_api, "POST", path, body=gzip.compress(b"{}"), headers=headers)
+
+    assert refusal(response) == (415, "unsupported_media_type")

@@ -139,8 +139,7 @@ def stop_stack(process):
 def own_server(tmp_path_factory):
     """A MySQL server beside the one that the tests run on, started by our script."""
     with OwnServer(tmp_path_factory.mktemp("own-server") / "mysql", free_ports(1)[0]) as server:
-        server.first_start = server.run("start")
-        assert server.first_start.returncode == 0, server.first_start.stderr
+        server.initialise()
         yield server
 
 

@@ -21,6 +21,8 @@ class OwnServer:
         self.home = home
         self.port = port
         own = {"MYSQL_HOME": str(home), "MYSQL_PORT": str(port)}
+        self.first_start = None
+        self.empty_data = home.with_name("empty-data")
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("DB_")} | own
 
     def __enter__(self):
@@ -41,6 +43,14 @@ class OwnServer:
         return subprocess.run(
             [SCRIPT, *arguments], env=self.environ | environ, input=stdin, capture_output=True, text=True, timeout=timeout
         )
+
+    def initialise(self):
+        """Start for the first time, and keep a copy of the data as it is then."""
+        self.first_start = self.run("start")
+        assert self.first_start.returncode == 0, self.first_start.stderr
+        self.run("stop")
+        subprocess.run(["cp", "-a", self.home / "data", self.empty_data], check=True)
+        assert self.run("start").returncode == 0
 
     def start_in_background(self):
         """Begin a start, in a process group of its own."""

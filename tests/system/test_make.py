@@ -22,7 +22,9 @@ PORTS = ("CUSTOMERS_PORT", "ORDERS_PORT", "ORCHESTRATOR_PORT")
 class World:
     """An environment of one test's own, by which every process that inherits it is known."""
 
-    def __init__(self, schema):
+    def __init__(self, schema, cursor):
+        self.schema = schema
+        self.cursor = cursor
         self.mark = f"B2B_TEST_MARK={uuid.uuid4().hex}"
         numbers = dict(zip(PORTS, map(str, free_ports(4))))  # serverless offline takes two
         name, _, value = self.mark.partition("=")
@@ -38,6 +40,11 @@ class World:
         except OSError:  # it has just ended, or is somebody else's
             return False
 
+    def client_states(self):
+        """Return what each client of the schema is doing in MySQL."""
+        self.cursor.execute("SHOW PROCESSLIST")
+        return [row[6] for row in self.cursor.fetchall() if row[3] == self.schema]
+
     def listening(self):
         """Return the settings whose ports somebody listens on."""
         return [name for name in PORTS if is_listening(int(self.environ[name]))]
@@ -52,12 +59,12 @@ class World:
 def world(database_settings):
     """A world whose schema and processes are gone afterwards."""
     schema = f"{database_settings.name}_make"
-    world = World(schema)
     with mysql.connector.connect(
         host=database_settings.host, port=database_settings.port, user=database_settings.user,
         password=database_settings.password, use_pure=False,
-    ) as connection, connection.cursor() as cursor:
+    ) as connection, connection.cursor(buffered=True) as cursor:
         cursor.execute(f"DROP DATABASE IF EXISTS {schema}")
+        world = World(schema, cursor)
         yield world
         for pid in world.processes():
             os.kill(pid, signal.SIGKILL)
@@ -214,22 +221,49 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("whole_group", [False, True], ids=["process", "terminal"])
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"])
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_signal_at_any_moment_leaves_nothing(world, moment, number, status, whole_group):
-    process = subprocess.Popen(
+SIGNALS = pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"])
+# A terminal's Ctrl-C reaches every process of its group, `kill` one.
+SENDERS = pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["process", "terminal"])
+
+
+def start_in_its_own_group(world):
+    return subprocess.Popen(
         [sys.executable, "-m", "dev.stack", "run"], cwd=ROOT, env=world.environ, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )
+
+
+@SENDERS
+@SIGNALS
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_signal_at_any_moment_leaves_nothing(world, moment, number, status, send):
+    process = start_in_its_own_group(world)
     with process.stdout:
         assert any(re.fullmatch(MOMENTS[moment], line) for line in iter(process.stdout.readline, ""))
-        # A terminal's Ctrl-C reaches every process of its group.
-        (os.killpg if whole_group else os.kill)(process.pid, number)
+        send(process.pid, number)
         output = process.stdout.read()
 
     assert process.wait(30) == status, output
-    assert "Traceback" not in output
+    assert "dev/stack.py" not in output  # no traceback of it
+    world.assert_nothing_is_left()
+
+
+@SENDERS
+@SIGNALS
+def test_signal_in_the_middle_of_a_migration_leaves_nothing(world, number, status, send):
+    # The lock of sql/migrate.py, held by us, keeps the stack there.
+    world.cursor.execute("SELECT GET_LOCK(%s, 0)", (f"migrate:{world.schema}",))
+    assert world.cursor.fetchone() == (1,)
+    process = start_in_its_own_group(world)
+    with process.stdout:
+        wait_until(lambda: "User lock" in world.client_states())
+        send(process.pid, number)
+        output = process.stdout.read()
+    world.cursor.execute("SELECT RELEASE_LOCK(%s)", (f"migrate:{world.schema}",))
+    world.cursor.fetchone()
+
+    assert process.wait(30) == status, output
+    assert "dev/stack.py" not in output
     world.assert_nothing_is_left()
 
 

@@ -54,9 +54,10 @@ def test_definitive_4xx_is_refused(call, status, code):
         Reply(502, b"<html>Bad gateway</html>"),
         Reply(409, make_problem(409, "idempotency_key_in_flight")),
         Reply(429, make_problem(429, "busy")),
+        Reply(429, b"Slow down"),
         Reply(hangs=True),
     ],
-    ids=["500", "503", "502 HTML", "in flight", "429", "no answer"],
+    ids=["500", "503", "502 HTML", "in flight", "429", "429 of a gateway", "no answer"],
 )
 def test_failure_that_may_pass_is_unknown(call, reply):
     assert call(reply, timeout=0.3) == Unknown(is_broken=False)
@@ -69,6 +70,9 @@ def test_failure_that_may_pass_is_unknown(call, reply):
         Reply(200, [BODY]),
         Reply(200, b"<html>It works!</html>"),
         Reply(200, b""),
+        Reply(200, b"[" * 100_000),
+        Reply(200, b'{"id": NaN}'),
+        Reply(200, b'{"id": "\\ud800"}'),
         Reply(204, b""),
         Reply(202, BODY),
         Reply(302, b"", {"Location": "/elsewhere"}),

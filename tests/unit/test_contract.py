@@ -121,7 +121,7 @@ def test_body_that_is_no_json_by_its_type_is_refused(content_type):
 
 
 LIMIT = parameter("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20})
-STATUS = parameter("status", {"type": "string", "enum": ["A", "B"]})
+STATUS = parameter("status", {"type": "string", "enum": ["A", "B", "Ä"]})
 
 
 @pytest.mark.parametrize(
@@ -132,6 +132,8 @@ STATUS = parameter("status", {"type": "string", "enum": ["A", "B"]})
         ("limit=&status=", {"limit": 20, "status": None}),
         ("status=A&limit=100", {"limit": 100, "status": "A"}),
         ("stat%75s=%41", {"limit": 20, "status": "A"}),
+        ("status=\u00c3\u0084", {"limit": 20, "status": "Ä"}),  # the bytes of a raw "Ä", as WSGI gives them
+        ("status=%C3%84", {"limit": 20, "status": "Ä"}),
     ],
 )
 def test_query_is_read_with_types_and_defaults(query, values):
@@ -155,6 +157,7 @@ def test_query_is_read_with_types_and_defaults(query, values):
         ("other", ("query", "unknown")),
         ("Limit=1", ("query", "unknown")),
         ("status=%FF", ("query", "malformed")),
+        ("status=\u00ff", ("query", "malformed")),
         ("&".join(f"a{number}=1" for number in range(21)), ("query", "malformed")),
     ],
 )

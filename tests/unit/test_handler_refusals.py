@@ -65,6 +65,16 @@ def test_service_token_may_not_order(send, upstream, settings):
     assert upstream.requests == []
 
 
+@pytest.mark.reaches("malformed_json")
+def test_body_that_is_no_base64_is_400(program, codes):
+    event = {"httpMethod": "POST", "path": PATH, "headers": {}, "body": "abcde", "isBase64Encoded": True}
+
+    response = handle(event, Context(6000))
+
+    codes.add(json.loads(response["body"])["code"])
+    assert response["statusCode"] == 400
+
+
 @pytest.mark.reaches("internal_error")
 @pytest.mark.parametrize(
     "event",
@@ -76,7 +86,6 @@ def test_service_token_may_not_order(send, upstream, settings):
         {"version": "2.0"},
         {"version": "2.0", "requestContext": {}},
         {"httpMethod": "GET"},
-        {"httpMethod": "POST", "path": PATH, "headers": {}, "body": "abcde", "isBase64Encoded": True},
         {"httpMethod": "POST", "path": PATH, "headers": "text", "body": ""},
     ],
     ids=repr,

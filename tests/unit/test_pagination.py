@@ -83,3 +83,11 @@ def test_cursor_of_the_previous_secret_is_read_and_of_a_foreign_one_is_not(setti
     assert Cursors(rotated).read(text, SCOPE) == (8_000_000, 8)
     with pytest.raises(InvalidCursor):
         Cursors(foreign).read(text, SCOPE)
+
+
+def test_cursor_bent_in_bits_that_base64_ignores_is_refused(cursors):
+    text = page(cursors, [{"at": 1, "id": 20}, {"at": 0, "id": 1}], limit=1)["next_cursor"]
+    bent = text[:-1] + chr(ord(text[-1]) + 1)
+
+    with pytest.raises(InvalidCursor):
+        cursors.read(bent, SCOPE)
