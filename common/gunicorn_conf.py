@@ -3,11 +3,11 @@
 # Not the module: gunicorn would take its name for its own setting `config`.
 from common.config import exit_on_error, load_database_settings, load_settings, read_environment
 
-# A thread waits for MySQL or for Customers most of its time. Four fill a core; the others
-# serve reads while a slow Customers holds some.
 # gthread, with its gaps closed.
 worker_class = "common.gunicorn_worker.Worker"
 workers = 2
+# A thread waits for MySQL or for Customers most of its time. Four fill a core; the others
+# serve reads while a slow Customers holds some.
 threads = 8
 
 # Each worker opens its own connections after the fork; one opened before would be shared.
