@@ -89,6 +89,8 @@ def load_settings(environ):
         cancel_window_seconds=_integer(environ, "CANCEL_WINDOW_SECONDS", 600, 0, ONE_YEAR),
         order_ttl_seconds=_integer(environ, "ORDER_TTL_SECONDS", 86400, 0, ONE_YEAR),
     )
+    if len({customers_port, orders_port, settings.orchestrator_port, settings.orchestrator_port + 1}) < 4:
+        raise ConfigError("CUSTOMERS_PORT, ORDERS_PORT, ORCHESTRATOR_PORT and the port after it must differ")
     if set(settings.jwt_secrets) & set(settings.service_tokens):
         raise ConfigError("JWT_SECRET and SERVICE_TOKEN must differ")
     if not development:

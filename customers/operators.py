@@ -10,6 +10,7 @@ import sys
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from mysql.connector import errors
 
 from common import config, times
 from common.auth import ROLES
@@ -77,6 +78,8 @@ def read_password(stdin):
         password = stdin.readline().rstrip("\n")
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise SystemExit(f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters.")
+    if not password.isprintable():  # bytes that are no UTF-8 come as lone surrogates
+        raise SystemExit("A password is printable characters in UTF-8.")
     return password
 
 
@@ -97,6 +100,8 @@ def main(arguments):
         database.transact(upsert_operator, username, password_hash, role, times.utc_now())
     except DatabaseUnavailable as ex:
         raise SystemExit("The database does not answer; see DB_HOST, DB_PORT, DB_USER, DB_PASSWORD.") from ex
+    except errors.ProgrammingError as ex:
+        raise SystemExit(f"{ex.msg}; run make migrate first.") from ex
     print(f"Operator {username} {'changed' if known else 'added'}, role {role}.")
 
 

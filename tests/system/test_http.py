@@ -267,18 +267,6 @@ def test_pipelined_requests_are_answered_in_their_order(base, number):
     assert request_ids(answers) == ids
 
 
-@pytest.mark.xfail(
-    raises=TimeoutError, strict=True,
-    reason="gthread puts the connection back to wait for bytes, and the next request was read with the first already",
-)
-def test_pipelined_request_is_answered_while_the_client_keeps_silent(base):
-    with Connection(base) as connection:
-        connection.send(HEALTH + HEALTH)
-        assert connection.read().status == 200
-
-        assert connection.read(timeout=2).status == 200
-
-
 # --- methods and targets ---------------------------------------------------------------
 
 

@@ -202,7 +202,6 @@ def test_service_that_dies_at_start_is_named_in_one_line(world, stillborn, comma
     world.assert_nothing_is_left()
 
 
-@pytest.mark.xfail(strict=True, reason="two settings may name one port; which service then ends is chance")
 def test_two_settings_that_name_one_port_are_refused(world):
     run = stack_command(world, "run", ORDERS_PORT=world.environ["CUSTOMERS_PORT"])
 

@@ -130,7 +130,6 @@ def test_schema_that_is_not_there_is_one_line(stack):
     assert len(run.stderr.splitlines()) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="a traceback: argon2 encodes what the terminal's encoding let through")
 def test_password_that_is_no_utf8_is_one_line(stack, username):
     run = add(stack, username, "viewer", stdin="caf\udce9 caf\udce9\n")
 
@@ -138,7 +137,6 @@ def test_password_that_is_no_utf8_is_one_line(stack, username):
     assert len(run.stderr.splitlines()) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="a traceback: sql/seed.py catches this error, customers/operators.py does not")
 def test_schema_without_tables_is_one_line(stack, database_settings, other_connection):
     name = f"{database_settings.name}_empty"
     with other_connection.cursor() as cursor:
