@@ -54,6 +54,10 @@ clean: ## Stop the private MySQL; remove it, its data and all that was installed
 
 # --- installation ---------------------------------------------------------------------
 
+# TERM to make ends the command too (bash alone would leave it at work behind the back of the next
+# make), and hard: npm would tidy up for 20 s, and without a stamp all is done again anyway.
+run_to_end = trap 'kill -KILL $$!; exit 143' INT TERM; $(1) & wait $$!; trap - INT TERM
+
 # The stamp comes last, so that an interrupted installation is done again.
 .venv/installed: requirements.txt requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed (PYTHON=… names one)" >&2; exit 1; }
@@ -61,13 +65,13 @@ clean: ## Stop the private MySQL; remove it, its data and all that was installed
 	  { echo "make: this Python can't make virtual environments; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
 	@echo "Installing the Python packages into .venv …"
 	@$(PYTHON) -m venv --clear .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(call run_to_end,.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt)
 	@touch $@
 
 node_modules/.installed: package-lock.json .npmrc .venv/installed
 	@dev/install-node
 	@echo "Installing the Node packages into node_modules …"
-	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@$(call run_to_end,npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
 	@touch $@
 
 lambda_orchestrator/contract.json: openapi/orchestrator.yaml openapi/common.yaml common/contract.py .venv/installed

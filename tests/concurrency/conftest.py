@@ -182,6 +182,18 @@ class Ledger:
         """Return how many customers have this email."""
         return self._rows("SELECT COUNT(*) FROM customers WHERE living_email = %s", email)[0][0]
 
+    def stale_entries(self, customer):
+        """Return how many search entries a customer has of texts that are no longer its own."""
+        return self._rows(
+            """
+            SELECT COUNT(*)
+              FROM customer_grams AS g
+              JOIN customers AS c ON c.id = g.id
+             WHERE c.id = %s AND LOCATE(g.gram, CONCAT_WS('|', c.name, c.email, c.phone)) = 0
+            """,
+            customer["id"],
+        )[0][0]
+
     def _rows(self, query, *values):
         def select(cursor):
             cursor.execute(query, values)

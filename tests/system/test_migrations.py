@@ -241,44 +241,44 @@ CHECK, DUPLICATE, NO_PARENT, HAS_CHILDREN = 3819, 1062, 1452, 1451
 
 REFUSED = [
     # customers
-    (CUSTOMER.format(902, "living@e.test", "NULL"), DUPLICATE, "uq_customers_email"),
-    (CUSTOMER.format(902, "LIVING@E.TEST", "NULL"), DUPLICATE, "uq_customers_email"),
-    ("UPDATE customers SET deleted_at = NULL WHERE id = 901", DUPLICATE, "uq_customers_email"),
-    ("DELETE FROM customers WHERE id = 900", HAS_CHILDREN, "fk_orders_customer"),
+    (CUSTOMER.format(700000902, "living@e.test", "NULL"), DUPLICATE, "uq_customers_email"),
+    (CUSTOMER.format(700000902, "LIVING@E.TEST", "NULL"), DUPLICATE, "uq_customers_email"),
+    ("UPDATE customers SET deleted_at = NULL WHERE id = 700000901", DUPLICATE, "uq_customers_email"),
+    ("DELETE FROM customers WHERE id = 700000900", HAS_CHILDREN, "fk_orders_customer"),
     # products
-    (PRODUCT.format(902, "TAKEN", 100, 1), DUPLICATE, "uq_products_sku"),
-    (PRODUCT.format(902, "taken", 100, 1), DUPLICATE, "uq_products_sku"),
-    (PRODUCT.format(902, "NEW", 100, -1), CHECK, "ck_products_stock_not_negative"),
-    ("UPDATE products SET stock = stock - 8 WHERE id = 900", CHECK, "ck_products_stock_not_negative"),
-    (PRODUCT.format(902, "NEW", -1, 1), CHECK, "ck_products_price"),
-    (PRODUCT.format(902, "NEW", 100_000_001, 1), CHECK, "ck_products_price"),
-    ("DELETE FROM products WHERE id = 900", HAS_CHILDREN, "fk_order_items_product"),
+    (PRODUCT.format(700000902, "TAKEN", 100, 1), DUPLICATE, "uq_products_sku"),
+    (PRODUCT.format(700000902, "taken", 100, 1), DUPLICATE, "uq_products_sku"),
+    (PRODUCT.format(700000902, "NEW", 100, -1), CHECK, "ck_products_stock_not_negative"),
+    ("UPDATE products SET stock = stock - 8 WHERE id = 700000900", CHECK, "ck_products_stock_not_negative"),
+    (PRODUCT.format(700000902, "NEW", -1, 1), CHECK, "ck_products_price"),
+    (PRODUCT.format(700000902, "NEW", 100_000_001, 1), CHECK, "ck_products_price"),
+    ("DELETE FROM products WHERE id = 700000900", HAS_CHILDREN, "fk_order_items_product"),
     # orders
-    (ORDER.format(902, 999, "'PO-2'", "CREATED", 1, "NULL", "NULL"), NO_PARENT, "fk_orders_customer"),
+    (ORDER.format(700000902, 700000999, "'PO-2'", "CREATED", 1, "NULL", "NULL"), NO_PARENT, "fk_orders_customer"),
     # MySQL 9.7 checks no foreign key when another column of the index that serves it is NULL.
-    (ORDER.format(902, 999, "NULL", "CREATED", 1, "NULL", "NULL"), NO_PARENT, "fk_orders_customer"),
-    ("UPDATE orders SET customer_id = 999 WHERE id = 901", NO_PARENT, "fk_orders_customer"),
-    (ORDER.format(902, 900, "'PO-1'", "CREATED", 1, "NULL", "NULL"), DUPLICATE, "uq_orders_reference"),
-    ("UPDATE orders SET status = 'CREATED', canceled_at = NULL WHERE id = 901", DUPLICATE, "uq_orders_reference"),
-    (ORDER.format(902, 900, "NULL", "PAID", 1, "NULL", "NULL"), CHECK, "ck_orders_status"),
-    (ORDER.format(902, 900, "NULL", "", 1, "NULL", "NULL"), CHECK, "ck_orders_status"),
-    (ORDER.format(902, 900, "NULL", "CREATED", -1, "NULL", "NULL"), CHECK, "ck_orders_total"),
-    (ORDER.format(902, 900, "NULL", "CONFIRMED", 1, "NULL", "NULL"), CHECK, "ck_orders_confirmed_at"),
-    (ORDER.format(902, 900, "NULL", "CANCELED", 1, "NULL", "NULL"), CHECK, "ck_orders_canceled_at"),
-    (ORDER.format(902, 900, "NULL", "CREATED", 1, "NULL", NOW), CHECK, "ck_orders_canceled_at"),
-    ("DELETE FROM orders WHERE id = 900", HAS_CHILDREN, "fk_order_"),
+    (ORDER.format(700000902, 700000999, "NULL", "CREATED", 1, "NULL", "NULL"), NO_PARENT, "fk_orders_customer"),
+    ("UPDATE orders SET customer_id = 700000999 WHERE id = 700000901", NO_PARENT, "fk_orders_customer"),
+    (ORDER.format(700000902, 700000900, "'PO-1'", "CREATED", 1, "NULL", "NULL"), DUPLICATE, "uq_orders_reference"),
+    ("UPDATE orders SET status = 'CREATED', canceled_at = NULL WHERE id = 700000901", DUPLICATE, "uq_orders_reference"),
+    (ORDER.format(700000902, 700000900, "NULL", "PAID", 1, "NULL", "NULL"), CHECK, "ck_orders_status"),
+    (ORDER.format(700000902, 700000900, "NULL", "", 1, "NULL", "NULL"), CHECK, "ck_orders_status"),
+    (ORDER.format(700000902, 700000900, "NULL", "CREATED", -1, "NULL", "NULL"), CHECK, "ck_orders_total"),
+    (ORDER.format(700000902, 700000900, "NULL", "CONFIRMED", 1, "NULL", "NULL"), CHECK, "ck_orders_confirmed_at"),
+    (ORDER.format(700000902, 700000900, "NULL", "CANCELED", 1, "NULL", "NULL"), CHECK, "ck_orders_canceled_at"),
+    (ORDER.format(700000902, 700000900, "NULL", "CREATED", 1, "NULL", NOW), CHECK, "ck_orders_canceled_at"),
+    ("DELETE FROM orders WHERE id = 700000900", HAS_CHILDREN, "fk_order_"),
     # lines
-    (ITEM.format(900, 901, 0, 100, 0), CHECK, "ck_order_items_qty_positive"),
-    (ITEM.format(900, 901, -1, 100, -100), CHECK, "ck_order_items_qty_positive"),
-    (ITEM.format(900, 901, 2, 100, 100), CHECK, "ck_order_items_subtotal"),
-    ("UPDATE order_items SET qty = 2 WHERE order_id = 900", CHECK, "ck_order_items_subtotal"),
-    (ITEM.format(900, 901, 1, -1, -1), CHECK, "ck_order_items_price"),
-    (ITEM.format(900, 900, 1, 100, 100), DUPLICATE, "order_items.PRIMARY"),
-    (ITEM.format(999, 901, 1, 100, 100), NO_PARENT, "fk_order_items_order"),
-    (ITEM.format(900, 999, 1, 100, 100), NO_PARENT, "fk_order_items_product"),
+    (ITEM.format(700000900, 700000901, 0, 100, 0), CHECK, "ck_order_items_qty_positive"),
+    (ITEM.format(700000900, 700000901, -1, 100, -100), CHECK, "ck_order_items_qty_positive"),
+    (ITEM.format(700000900, 700000901, 2, 100, 100), CHECK, "ck_order_items_subtotal"),
+    ("UPDATE order_items SET qty = 2 WHERE order_id = 700000900", CHECK, "ck_order_items_subtotal"),
+    (ITEM.format(700000900, 700000901, 1, -1, -1), CHECK, "ck_order_items_price"),
+    (ITEM.format(700000900, 700000900, 1, 100, 100), DUPLICATE, "order_items.PRIMARY"),
+    (ITEM.format(700000999, 700000901, 1, 100, 100), NO_PARENT, "fk_order_items_order"),
+    (ITEM.format(700000900, 700000999, 1, 100, 100), NO_PARENT, "fk_order_items_product"),
     # events, operators, keys
-    (EVENT.format(999, "created"), NO_PARENT, "fk_order_events_order"),
-    (EVENT.format(900, "shipped"), CHECK, "ck_order_events_type"),
+    (EVENT.format(700000999, "created"), NO_PARENT, "fk_order_events_order"),
+    (EVENT.format(700000900, "shipped"), CHECK, "ck_order_events_type"),
     (OPERATOR.format("someone", "root"), CHECK, "ck_operators_role"),
     (OPERATOR.format("service", "viewer"), CHECK, "ck_operators_username_not_reserved"),
     (OPERATOR.format("System", "viewer"), CHECK, "ck_operators_username_not_reserved"),
@@ -292,14 +292,14 @@ def rows(other_connection):
     with other_connection.cursor(buffered=True) as cursor:
         cursor.execute("START TRANSACTION")
         for statement in (
-            CUSTOMER.format(900, "living@e.test", "NULL"),
-            CUSTOMER.format(901, "living@e.test", NOW),
-            PRODUCT.format(900, "TAKEN", 100, 7),
-            PRODUCT.format(901, "OTHER", 100, 7),
-            ORDER.format(900, 900, "'PO-1'", "CONFIRMED", 100, NOW, "NULL"),
-            ORDER.format(901, 900, "'PO-1'", "CANCELED", 100, "NULL", NOW),
-            ITEM.format(900, 900, 1, 100, 100),
-            EVENT.format(900, "created"),
+            CUSTOMER.format(700000900, "living@e.test", "NULL"),
+            CUSTOMER.format(700000901, "living@e.test", NOW),
+            PRODUCT.format(700000900, "TAKEN", 100, 7),
+            PRODUCT.format(700000901, "OTHER", 100, 7),
+            ORDER.format(700000900, 700000900, "'PO-1'", "CONFIRMED", 100, NOW, "NULL"),
+            ORDER.format(700000901, 700000900, "'PO-1'", "CANCELED", 100, "NULL", NOW),
+            ITEM.format(700000900, 700000900, 1, 100, 100),
+            EVENT.format(700000900, "created"),
             OPERATOR.format("known", "viewer"),
         ):
             cursor.execute(statement)
@@ -318,12 +318,12 @@ def test_database_refuses_what_must_never_be_true(rows, statement, errno, name):
 @pytest.mark.parametrize(
     "statement",
     [
-        CUSTOMER.format(902, "living@e.test", NOW),
-        ORDER.format(902, 900, "'PO-1'", "CANCELED", 1, "NULL", NOW),
-        ORDER.format(902, 900, "'PO-2'", "CREATED", 1, "NULL", "NULL"),
-        ORDER.format(902, 900, "NULL", "CREATED", 0, "NULL", "NULL"),
-        "UPDATE products SET stock = 0 WHERE id = 900",
-        ITEM.format(900, 901, 2, 0, 0),
+        CUSTOMER.format(700000902, "living@e.test", NOW),
+        ORDER.format(700000902, 700000900, "'PO-1'", "CANCELED", 1, "NULL", NOW),
+        ORDER.format(700000902, 700000900, "'PO-2'", "CREATED", 1, "NULL", "NULL"),
+        ORDER.format(700000902, 700000900, "NULL", "CREATED", 0, "NULL", "NULL"),
+        "UPDATE products SET stock = 0 WHERE id = 700000900",
+        ITEM.format(700000900, 700000901, 2, 0, 0),
     ],
     ids=["second deleted twin", "second canceled twin", "other reference", "no reference", "no stock", "free of charge"],
 )
@@ -334,16 +334,16 @@ def test_database_takes_what_may_be_true(rows, statement):
 
 
 def test_canceled_order_gives_its_reference_free(rows):
-    rows.execute("UPDATE orders SET status = 'CANCELED', canceled_at = '2026-01-01' WHERE id = 900")
+    rows.execute("UPDATE orders SET status = 'CANCELED', canceled_at = '2026-01-01' WHERE id = 700000900")
 
-    rows.execute(ORDER.format(902, 900, "'PO-1'", "CREATED", 1, "NULL", "NULL"))
+    rows.execute(ORDER.format(700000902, 700000900, "'PO-1'", "CREATED", 1, "NULL", "NULL"))
 
     assert rows.rowcount == 1
 
 
 def test_deleted_customer_gives_its_email_free(rows):
-    rows.execute("UPDATE customers SET deleted_at = '2026-01-01' WHERE id = 900")
+    rows.execute("UPDATE customers SET deleted_at = '2026-01-01' WHERE id = 700000900")
 
-    rows.execute(CUSTOMER.format(902, "living@e.test", "NULL"))
+    rows.execute(CUSTOMER.format(700000902, "living@e.test", "NULL"))
 
     assert rows.rowcount == 1
