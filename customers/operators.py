@@ -54,6 +54,18 @@ def upsert_operator(tx, username, password_hash, role, now):
     )
 
 
+def insert_missing_operator(tx, username, password_hash, role, now):
+    """Add an operator unless the name is known already."""
+    tx.execute(
+        """
+        INSERT INTO operators (username, password_hash, role, active, created_at)
+        VALUES (%s, %s, %s, TRUE, %s)
+        ON DUPLICATE KEY UPDATE operators.id = operators.id
+        """,
+        (username, password_hash, role, now),
+    )
+
+
 def hash_password(password):
     """Return an argon2id string with its parameters and salt."""
     return _hasher.hash(password)

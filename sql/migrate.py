@@ -1,7 +1,8 @@
 """Applies what is missing of sql/migrations: `python -m sql.migrate`, one run at a time.
 
 dbmate does the work. It takes no lock, and of several at once all but one fail; MySQL's
-GET_LOCK around it makes the others wait, and goes with its connection if we are killed.
+GET_LOCK around it makes the others wait. If we are killed the lock goes with its
+connection, and dbmate finishes what it has begun.
 """
 
 import os

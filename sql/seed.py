@@ -19,7 +19,7 @@ def seed(tx, now):
         if statement.strip():
             tx.execute(statement)
     for username, password, role in DEMO_OPERATORS:
-        operators.upsert_operator(tx, username, operators.hash_password(password), role, now)
+        operators.insert_missing_operator(tx, username, operators.hash_password(password), role, now)
 
 
 def main():

@@ -212,6 +212,7 @@ def test_seed_leaves_what_operators_changed(environ, schema, cursor):
     run_module("sql.seed", environ=environ)
     cursor.execute(f"UPDATE {schema}.customers SET name = 'ACME Ltd', version = 2 WHERE email = 'ops@acme.example'")
     cursor.execute(f"UPDATE {schema}.products SET stock = 1, price_cents = 1 WHERE sku = 'SKU-001'")
+    cursor.execute(f"UPDATE {schema}.operators SET role = 'viewer', active = FALSE WHERE username = 'demo'")
     cursor.execute("COMMIT")
     changed = contents(cursor, schema)
 
