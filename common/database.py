@@ -71,8 +71,6 @@ class Database:
                 f" SESSION max_execution_time = {MAX_EXECUTION_MS}"
             ),
         }
-        # MySQL's named locks are the server's, not the schema's; 64 characters at most.
-        self._queue_name = f"retry:{settings.name}"[:64]
         self._local = threading.local()
         self._sleep = sleep
         self._jitter = jitter
@@ -83,37 +81,28 @@ class Database:
         `fn` runs again, at most three times, after a deadlock or a lock wait that was
         too long; then `Busy` is raised. Anything that `fn` raises rolls back. A failed
         COMMIT is never retried: its outcome is unknown, and `DatabaseUnavailable` says so.
-        Takes the lock of `_queue_up` for the retries after a deadlock.
         """
-        is_queued = False
-        try:
-            for attempt in range(MAX_ATTEMPTS):
-                connection = self._begin()
-                try:
-                    # Buffered: a result left unread would poison the connection. Not made by
-                    # connection.cursor(): that pings the server first, each time.
-                    with CMySQLCursorBufferedDict(connection) as tx:
-                        result = fn(tx, *args)
-                except errors.Error as ex:
-                    self._roll_back(connection)
-                    if ex.errno not in (ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT):
-                        raise _translated(ex) from ex
+        for attempt in range(MAX_ATTEMPTS):
+            connection = self._begin()
+            try:
+                # Buffered: a result left unread would poison the connection. Not made by
+                # connection.cursor(): that pings the server first, each time.
+                with CMySQLCursorBufferedDict(connection) as tx:
+                    result = fn(tx, *args)
+            except errors.Error as ex:
+                self._roll_back(connection)
+                if ex.errno in (ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT):
                     log.info("transaction retried: errno=%s attempt=%s", ex.errno, attempt + 1)
                     if attempt + 1 < MAX_ATTEMPTS:
                         self._sleep(self._jitter(0, BACKOFF_BASE_SECONDS * 2**attempt))
-                        if ex.errno == ER_LOCK_DEADLOCK and not is_queued:
-                            is_queued = True
-                            self._queue_up()
                     continue
-                except BaseException:
-                    self._roll_back(connection)
-                    raise
-                self._commit(connection)
-                return result
-            raise Busy()
-        finally:
-            if is_queued:
-                self._leave_queue()
+                raise _translated(ex) from ex
+            except BaseException:
+                self._roll_back(connection)
+                raise
+            self._commit(connection)
+            return result
+        raise Busy()
 
     def read(self, fn, *args):
         """Run `fn(cursor, *args)`, plain reads only, each in a transaction of its own."""
@@ -163,31 +152,6 @@ class Database:
         except Exception:
             # Closing the connection makes the server roll back.
             self._drop()
-
-    def _queue_up(self):
-        """Wait for the lock under which the losers of deadlocks run again, one at a time.
-
-        When a refusal undoes its idempotency key, InnoDB gives everybody who waited for
-        that key a lock on the gap, and each blocks the others' inserts: of forty equal
-        requests that are refused, fourteen lost four deadlocks in a row without this.
-        """
-        if self._lock_query("SELECT GET_LOCK(%s, %s) AS got", LOCK_WAIT_SECONDS) != 1:
-            raise Busy()
-
-    def _leave_queue(self):
-        try:
-            self._lock_query("SELECT RELEASE_LOCK(%s) AS got")
-        except DatabaseUnavailable:
-            log.debug("the lock went with its connection")
-
-    def _lock_query(self, statement, *values):
-        try:
-            with CMySQLCursorBufferedDict(self._connection()) as cursor:
-                cursor.execute(statement, (self._queue_name, *values))
-                return cursor.fetchone()["got"]
-        except errors.Error as ex:
-            self._drop()
-            raise DatabaseUnavailable() from ex
 
     def _connection(self):
         connection = getattr(self._local, "connection", None)

@@ -32,6 +32,11 @@ class Key:
     fingerprint: bytes  # of method, path and body
 
 
+# Rows of the table idempotency_slots. Two keys that are in use at once share one, and then
+# wait for each other some milliseconds, once in a thousand times.
+SLOTS = 1000
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a workflow answers; rendered before the commit, stored under the key."""
@@ -84,8 +89,9 @@ def find_replay(tx, key, now):
 def _claim_key(tx, key, now):
     """Own the key's row until the commit; return the answer to replay, or None to work."""
     try:
-        # ON DUPLICATE KEY UPDATE takes the exclusive lock at once. INSERT IGNORE would
-        # take a shared one, and twenty waiters that all want to strengthen theirs deadlock.
+        # Equal keys queue here and not at the key's own row: a refusal rolls that row back,
+        # its waiters then all hold the gap where it was, and each insert into it deadlocks.
+        _lock_slot(tx, key)
         tx.execute(
             """
             INSERT INTO idempotency_keys
@@ -106,6 +112,12 @@ def _claim_key(tx, key, now):
     if replay is None:
         _update_expired_key(tx, key, now)
     return replay
+
+
+def _lock_slot(tx, key):
+    identity = "\n".join((key.caller, key.operation, key.key)).encode()
+    slot = int.from_bytes(hashlib.sha256(identity).digest()[:8]) % SLOTS
+    tx.execute("SELECT slot FROM idempotency_slots WHERE slot = %s FOR UPDATE", (slot,))
 
 
 def _lock_key(tx, key):

@@ -154,6 +154,16 @@ CREATE TABLE idempotency_keys (
     INDEX ix_idempotency_keys_expires (expires_at)
 ) COMMENT 'Answers kept for retries' DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
 
+CREATE TABLE idempotency_slots (
+    slot SMALLINT UNSIGNED NOT NULL,
+    PRIMARY KEY (slot)
+) COMMENT 'What requests with one key queue at, chosen by its hash; the rows never change';
+
+-- 1,000 rows: as many as a recursive query may make unless told otherwise
+INSERT INTO idempotency_slots (slot)
+WITH RECURSIVE numbers (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM numbers WHERE number < 999)
+SELECT number FROM numbers;
+
 -- migrate:down
 
 -- dbmate wants this block; a mistake is mended by the next migration.
