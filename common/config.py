@@ -71,6 +71,13 @@ def exit_on_error():
         raise SystemExit(78) from None
 
 
+def load_or_exit():
+    """Return (settings, database settings) of this process, or end it with the line of `exit_on_error`."""
+    environ = read_environment()
+    with exit_on_error():
+        return load_settings(environ), load_database_settings(environ)
+
+
 def load_settings(environ):
     """Build `Settings` from a mapping; raise `ConfigError` on the first bad one."""
     development = _app_env(environ) == "development"

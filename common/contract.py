@@ -91,7 +91,6 @@ class Parameter:
 
     name: str
     place: str  # query or header
-    required: bool
     schema: dict
     validator: object
 
@@ -225,16 +224,18 @@ class Contract:
 
 
 def _parameters(parameters, place):
+    """Return {name: Parameter}; raise on a required one, which nothing here would demand."""
+    wanted = [parameter for parameter in parameters if parameter["in"] == place]
+    if required := [parameter["name"] for parameter in wanted if parameter.get("required")]:
+        raise ValueError(f"no check for the required {place} parameters {required}")
     return {
         parameter["name"]: Parameter(
             name=parameter["name"],
             place=place,
-            required=parameter.get("required", False),
             schema=parameter["schema"],
             validator=compile_schema(parameter["schema"]),
         )
-        for parameter in parameters
-        if parameter["in"] == place
+        for parameter in wanted
     }
 
 

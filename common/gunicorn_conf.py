@@ -1,7 +1,7 @@
 """How gunicorn runs both services: `gunicorn -c common/gunicorn_conf.py "orders.app:get_app()"`."""
 
 # Not the module: gunicorn would take its name for its own setting `config`.
-from common.config import exit_on_error, load_database_settings, load_settings, read_environment
+from common.config import load_or_exit
 
 # gthread, with its gaps closed.
 worker_class = "common.gunicorn_worker.Worker"
@@ -39,7 +39,4 @@ http_parser = "fast"
 
 def on_starting(server):
     """Refuse to start on a bad setting: here, once, and not in workers that are started again and again."""
-    environ = read_environment()
-    with exit_on_error():
-        load_settings(environ)
-        load_database_settings(environ)
+    load_or_exit()

@@ -1,6 +1,5 @@
 """gunicorn's threaded worker with two gaps closed: half-sent requests, and errors in HTML."""
 
-import uuid
 from functools import partial
 
 from gunicorn import util
@@ -8,6 +7,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from common import problems
+from common.request_ids import new_request_id
 
 # gthread waits for the rest of a request for ever, so eight clients that stop in the middle
 # would stop a service. Against many who do so on purpose, put a proxy that buffers in front.
@@ -30,7 +30,7 @@ class Worker(ThreadWorker):
             if is_client_error
             else problems.InternalError()
         )
-        request_id = uuid.uuid4().hex
+        request_id = new_request_id()
         # Not the exception's text: it quotes the request, and a token may stand in it.
         self.log.warning("request %s refused before the application: %s", request_id, type(exc).__name__)
         body = problem.to_json(request_id)

@@ -21,6 +21,10 @@ from common.problems import IdempotencyKeyInFlight, IdempotencyKeyReused
 
 KEY_LIFETIME = timedelta(hours=24)  # spec; the purge job deletes what is older
 
+# Rows of the table idempotency_slots. Two keys that are in use at once share one, and then
+# wait for each other some milliseconds, once in a thousand times.
+SLOTS = 1000
+
 
 @dataclass(frozen=True)
 class Key:
@@ -30,11 +34,6 @@ class Key:
     operation: str
     key: str
     fingerprint: bytes  # of method, path and body
-
-
-# Rows of the table idempotency_slots. Two keys that are in use at once share one, and then
-# wait for each other some milliseconds, once in a thousand times.
-SLOTS = 1000
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ def fingerprint(method, path, body):
 def run_once(tx, key, now, work, *args):
     """Run `work(tx, *args)` and keep its `Answer` under `key`, or replay the kept one.
 
-    Without a key it just runs. Locks the key's row first, before anything else in the
-    transaction. Raises `IdempotencyKeyReused`, and `IdempotencyKeyInFlight` when the
+    Without a key it just runs. Locks the key's slot and row first, before anything else in
+    the transaction. Raises `IdempotencyKeyReused`, and `IdempotencyKeyInFlight` when the
     first request with this key takes longer than a lock wait.
     """
     if key is None:
@@ -72,8 +71,6 @@ def run_once(tx, key, now, work, *args):
 
 def find_replay(tx, key, now):
     """Return the kept `Answer` of `key`, or None, by a plain read that waits for nobody."""
-    if key is None:
-        return None
     tx.execute(
         """
         SELECT fingerprint, target_type, target_id, status, response_body, expires_at
@@ -117,7 +114,15 @@ def _claim_key(tx, key, now):
 def _lock_slot(tx, key):
     identity = "\n".join((key.caller, key.operation, key.key)).encode()
     slot = int.from_bytes(hashlib.sha256(identity).digest()[:8]) % SLOTS
-    tx.execute("SELECT slot FROM idempotency_slots WHERE slot = %s FOR UPDATE", (slot,))
+    tx.execute(
+        """
+        SELECT slot
+          FROM idempotency_slots
+         WHERE slot = %s
+           FOR UPDATE
+        """,
+        (slot,),
+    )
 
 
 def _lock_key(tx, key):

@@ -10,6 +10,8 @@ characters of its own, in id order, and LIKE decides, so that the result is exac
 
 from dataclasses import dataclass
 
+from common.database import placeholders
+
 _GRAM = 3
 _MAX_GRAMS = 12  # of a search, to find a rare one among; a long text has one soon
 _COUNT_UP_TO = 4000  # entries; counting 12 times as many takes some milliseconds
@@ -43,7 +45,7 @@ class SearchIndex:
             tx.execute(
                 f"""
                 DELETE FROM {self.gram_table}
-                 WHERE id = %s AND gram IN ({", ".join(["%s"] * len(grams))})
+                 WHERE id = %s AND gram IN ({placeholders(grams)})
                 """,
                 (row["id"], *grams),
             )

@@ -6,17 +6,16 @@ A responder finds in `req.context`: `caller`, `query`, `headers`, `body` (all ch
 
 import logging
 import re
-import uuid
 
 import falcon
 from falcon.routing import BaseConverter
 
 from common import idempotency, problems, strict_json
 from common.contract import MAX_BODY_BYTES
+from common.request_ids import is_fit, new_request_id
 
 log = logging.getLogger(__name__)
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HTTP_METHODS = ("GET", "PUT", "POST", "PATCH", "DELETE")
 
 
@@ -66,8 +65,8 @@ class ContractMiddleware:
 
     def process_request(self, req, resp):
         """Name the request, first of all, so that every answer can carry the name."""
-        given = req.get_header("X-Request-ID") or ""
-        req.context.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        given = req.get_header("X-Request-ID")
+        req.context.request_id = given if is_fit(given) else new_request_id()
         resp.set_header("X-Request-ID", req.context.request_id)
 
     def process_resource(self, req, resp, resource, params):

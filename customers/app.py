@@ -33,8 +33,5 @@ def create_app(settings, database, clock=times.utc_now):
 
 def get_app():
     """Build the app that the environment asks for; a bad setting ends the process here."""
-    environ = config.read_environment()
-    with config.exit_on_error():
-        settings = config.load_settings(environ)
-        database = Database(config.load_database_settings(environ))
-    return create_app(settings, database)
+    settings, database_settings = config.load_or_exit()
+    return create_app(settings, Database(database_settings))

@@ -31,7 +31,7 @@ def wait_for_programs(settings):
         while not _answers(session, base):
             if time.monotonic() > deadline:
                 raise SystemExit(f"{name} does not answer at {base} after {PATIENCE} s; its log says why")
-            time.sleep(0.1)
+            time.sleep(0.1)  # a process starts; there is nothing to wait on but its port
     return bases
 
 

@@ -8,15 +8,15 @@ import functools
 import json
 import os
 import pathlib
-import re
 import time
 import traceback
 import uuid
 
-from common import config, times
+from common import config, strict_json, times
 from common.auth import Authenticator
 from common.contract import MAX_BODY_BYTES, Contract
 from common.problems import MEDIA_TYPE, InternalError, MethodNotAllowed, NotFound, PayloadTooLarge, Problem
+from common.request_ids import is_fit, new_request_id
 from lambda_orchestrator.clients import ServiceClient
 from lambda_orchestrator.events import make_response, read_event
 from lambda_orchestrator.saga import Saga, make_body
@@ -29,14 +29,13 @@ MARGIN_SECONDS = 0.5
 # Where no context says how long there is: within API Gateway's 29 s.
 DEFAULT_SECONDS = 25.0
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _JSON = "application/json"
 
 
 def handle(event, context):
     """Answer one API Gateway proxy event, of payload format 1.0 or 2.0."""
     started = time.monotonic()
-    line = {"request_id": uuid.uuid4().hex, "correlation_id": None}
+    line = {"request_id": new_request_id(), "correlation_id": None}
     try:
         response = _program().answer(event, _seconds_left(context), line)
     except BaseException as ex:  # also SystemExit: nothing may pass through
@@ -61,8 +60,8 @@ class Program:
         """Return the proxy response; `line` collects what the log shows."""
         try:
             request = read_event(event)
-            given = request.header("X-Request-ID") or ""
-            if _REQUEST_ID.fullmatch(given):
+            given = request.header("X-Request-ID")
+            if is_fit(given):
                 line["request_id"] = given
             line["correlation_id"] = line["request_id"]
             line["path"] = "*"
@@ -70,7 +69,7 @@ class Program:
             line["path"] = operation.path
             if operation.id == "health":
                 body = {"ok": True, "status": "ok", "service": "orchestrator"}
-                return make_response(200, _JSON, json.dumps(body).encode(), {"X-Request-ID": line["request_id"]})
+                return make_response(200, _JSON, strict_json.dumps(body), {"X-Request-ID": line["request_id"]})
             return self._create_and_confirm(operation, request, seconds_left, line)
         except Problem as problem:
             line["code"] = problem.code

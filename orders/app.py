@@ -42,9 +42,6 @@ def create_app(settings, database, customers, clock=times.utc_now):
 
 def get_app():
     """Build the app that the environment asks for; a bad setting ends the process here."""
-    environ = config.read_environment()
-    with config.exit_on_error():
-        settings = config.load_settings(environ)
-        database = Database(config.load_database_settings(environ))
+    settings, database_settings = config.load_or_exit()
     customers = CustomersClient(settings.customers_api_base, settings.service_tokens[0])
-    return create_app(settings, database, customers)
+    return create_app(settings, Database(database_settings), customers)

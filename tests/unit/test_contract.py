@@ -235,3 +235,9 @@ def test_contract_knows_its_operations_by_method_and_path():
     item = {"parameters": [], "get": {"operationId": "get_it", "security": []}}
 
     assert list(Contract({"paths": {"/x": item}}).operations) == [("GET", "/x")]
+
+
+@pytest.mark.parametrize("place", ["query", "header"])
+def test_required_parameter_that_nothing_would_demand_is_refused_at_load(place):
+    with pytest.raises(ValueError, match="limit"):
+        make_operation(parameters=[{**LIMIT, "in": place, "required": True}])
