@@ -15,7 +15,8 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(VIRTUAL_ENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-INSTALLED := .venv/installed node_modules/.installed lambda_orchestrator/contract.json
+CONTRACTS := openapi/customers.json openapi/orders.json openapi/orchestrator.json
+INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS)
 
 .PHONY: help demo run test migrate seed operator offline db clean
 
@@ -50,7 +51,7 @@ db: ## Open a MySQL prompt on the private server
 
 clean: ## Stop the private MySQL; remove it, its data and all that was installed
 	@sql/mysql-server destroy
-	@rm -rf .venv .local node_modules .serverless lambda_orchestrator/contract.json
+	@rm -rf .venv .local node_modules .serverless $(CONTRACTS)
 
 # --- installation ---------------------------------------------------------------------
 
@@ -74,5 +75,5 @@ node_modules/.installed: package-lock.json .npmrc .venv/installed
 	@$(call run_to_end,npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
 	@touch $@
 
-lambda_orchestrator/contract.json: openapi/orchestrator.yaml openapi/common.yaml common/contract.py .venv/installed
+$(CONTRACTS): openapi/%.json: openapi/%.yaml openapi/common.yaml common/contract.py .venv/installed
 	@python -m common.contract $< > $@

@@ -54,9 +54,10 @@ class DatabaseSettings:
 
 
 def read_environment():
-    """Return the process environment over the values of `.env` in the working directory."""
-    # Imported here because the Lambda shares this module and does not ship python-dotenv.
-    from dotenv import dotenv_values
+    """Return the process environment over the values of `.env` in the working directory, if it is there."""
+    if not os.path.exists(".env"):
+        return dict(os.environ)
+    from dotenv import dotenv_values  # not in the Lambda functions, and neither is a .env
 
     return {**dotenv_values(".env"), **os.environ}
 

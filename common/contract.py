@@ -1,8 +1,11 @@
 """The OpenAPI document as code: what it says of security, parameters and bodies is enforced.
 
 Knows no HTTP framework: it takes header values, query strings and bytes, and gives back
-typed values or raises a `Problem`. `python -m common.contract FILE` prints the bundled
-document as JSON.
+typed values or raises a `Problem`.
+
+The YAML in `openapi/` is what people edit. make bundles each document into one JSON file
+beside it, `python -m common.contract FILE`, and that is what programs read: it starts
+them faster, and a Lambda function ships no YAML parser.
 """
 
 import json
@@ -31,9 +34,17 @@ IDEMPOTENCY_HEADERS = ("X-Idempotency-Key", "Idempotency-Key")
 # --- loading ---------------------------------------------------------------------------
 
 
-def load(path):
+DOCUMENTS = pathlib.Path(__file__).parent.parent / "openapi"
+
+
+def load(name):
+    """Return a program's bundled document, made by make; `name` is the file's, without its ending."""
+    return json.loads((DOCUMENTS / f"{name}.json").read_bytes())
+
+
+def bundle(path):
     """Read a YAML document and bundle what it refers to in other files into it."""
-    import yaml  # the Lambda reads the bundled JSON and does not ship PyYAML
+    import yaml  # not in the Lambda functions, which only call `load`
 
     path = pathlib.Path(path)
     document = yaml.load(path.read_text(), yaml.CSafeLoader)
@@ -248,4 +259,4 @@ def _is_json(content_type):
 
 
 if __name__ == "__main__":
-    json.dump(load(sys.argv[1]), sys.stdout, ensure_ascii=False, indent=1)
+    json.dump(bundle(sys.argv[1]), sys.stdout, ensure_ascii=False, indent=1)

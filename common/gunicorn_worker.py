@@ -7,7 +7,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from common import problems
-from common.request_ids import new_request_id
+from common.tracing import new_request_id
 
 # gthread waits for the rest of a request for ever, so eight clients that stop in the middle
 # would stop a service. Against many who do so on purpose, put a proxy that buffers in front.

@@ -12,7 +12,7 @@ from falcon.routing import BaseConverter
 
 from common import idempotency, problems, strict_json
 from common.contract import MAX_BODY_BYTES
-from common.request_ids import is_fit, new_request_id
+from common.tracing import is_fit, new_request_id
 
 log = logging.getLogger(__name__)
 

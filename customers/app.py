@@ -1,7 +1,5 @@
 """The Customers API: every route on one screen. gunicorn loads `customers.app:get_app()`."""
 
-import pathlib
-
 from common import config, times
 from common.auth import Authenticator
 from common.contract import Contract, load
@@ -11,15 +9,13 @@ from common.web import Health, build_app
 from customers.customer_resources import CustomerCollection, CustomerItem, InternalCustomer
 from customers.token_resource import Token
 
-CONTRACT_PATH = pathlib.Path(__file__).parent.parent / "openapi" / "customers.yaml"
-
 
 def create_app(settings, database, clock=times.utc_now):
     """Build the app from its collaborators; opens nothing."""
     authenticator = Authenticator(settings)
     cursors = Cursors(settings)
     return build_app(
-        Contract(load(CONTRACT_PATH)),
+        Contract(load("customers")),
         authenticator,
         [
             ("/health", Health("customers")),

@@ -7,22 +7,18 @@ serverless offline none at all.
 import functools
 import json
 import os
-import pathlib
 import time
 import traceback
 import uuid
 
 from common import config, strict_json, times
 from common.auth import Authenticator
-from common.contract import MAX_BODY_BYTES, Contract
+from common.contract import MAX_BODY_BYTES, Contract, load
 from common.problems import MEDIA_TYPE, InternalError, MethodNotAllowed, NotFound, PayloadTooLarge, Problem
-from common.request_ids import is_fit, new_request_id
+from common.tracing import headers_to_pass_on, is_fit, new_request_id, trace_id
 from lambda_orchestrator.clients import ServiceClient
 from lambda_orchestrator.events import make_response, read_event
 from lambda_orchestrator.saga import Saga, make_body
-
-# Made from openapi/orchestrator.yaml by `make`, so that the Lambda needs no YAML parser.
-CONTRACT_PATH = pathlib.Path(__file__).with_name("contract.json")
 
 # Kept back from the time that Lambda leaves us, to render and return the answer.
 MARGIN_SECONDS = 0.5
@@ -64,6 +60,7 @@ class Program:
             if is_fit(given):
                 line["request_id"] = given
             line["correlation_id"] = line["request_id"]
+            line["trace_id"] = trace_id(request.header)
             line["path"] = "*"
             operation = self._find_operation(request)
             line["path"] = operation.path
@@ -94,8 +91,8 @@ class Program:
         line["actor"] = caller.name
         line["correlation_id"] = body.get("correlation_id") or _correlation_id(caller, body["idempotency_key"])
         headers = {
+            **headers_to_pass_on(request.header, line["request_id"]),
             "X-On-Behalf-Of": caller.name,
-            "X-Request-ID": line["request_id"],
             "X-Correlation-ID": line["correlation_id"],
         }
         deadline = time.monotonic() + seconds_left
@@ -108,7 +105,7 @@ class Program:
 
 @functools.cache
 def _program():
-    return Program(config.load_settings(os.environ), json.loads(CONTRACT_PATH.read_text()))
+    return Program(config.load_settings(os.environ), load("orchestrator"))
 
 
 def _correlation_id(caller, key):

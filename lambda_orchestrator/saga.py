@@ -59,7 +59,7 @@ class Saga:
     def run(self, request, headers, deadline, log):
         """Return (customer, order, replayed) once the order is confirmed.
 
-        `headers` go with every call: who is acted for, request id, correlation id.
+        `headers` go with every call: who is acted for, request id, trace, correlation id.
         `deadline` is in the clock's seconds. Raises `StepRefused` after a definitive
         refusal, `UpstreamTimeout` or `UpstreamBroken` when the time is up.
         """

@@ -1,7 +1,5 @@
 """The Orders API: every route on one screen. gunicorn loads `orders.app:get_app()`."""
 
-import pathlib
-
 from common import config, times
 from common.auth import Authenticator
 from common.contract import Contract, load
@@ -18,14 +16,12 @@ from orders.order_resources import (
 )
 from orders.product_resources import ProductCollection, ProductItem
 
-CONTRACT_PATH = pathlib.Path(__file__).parent.parent / "openapi" / "orders.yaml"
-
 
 def create_app(settings, database, customers, clock=times.utc_now):
     """Build the app from its collaborators; opens nothing."""
     cursors = Cursors(settings)
     return build_app(
-        Contract(load(CONTRACT_PATH)),
+        Contract(load("orders")),
         Authenticator(settings),
         [
             ("/health", Health("orders")),

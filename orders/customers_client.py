@@ -25,8 +25,8 @@ class CustomersClient:
         self._sleep = sleep
         self._local = threading.local()
 
-    def fetch(self, customer_id, request_id):
-        """Return {id, name, email, phone}.
+    def fetch(self, customer_id, headers):
+        """Return {id, name, email, phone}; `headers` go with the question.
 
         Raises `CustomerNotFound`, and `CustomersUnavailable` after ATTEMPTS that timed
         out, broke, or gave anything but 200 or that 404.
@@ -37,7 +37,7 @@ class CustomersClient:
             try:
                 response = self._session().get(
                     f"{self._base}/internal/customers/{customer_id}",
-                    headers={**self._headers, "X-Request-ID": request_id},
+                    headers={**headers, **self._headers},
                     timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
                     # A redirect would carry the token to wherever it points.
                     allow_redirects=False,

@@ -2,6 +2,7 @@
 
 from common import conditional, times, web
 from common.idempotency import run_once
+from common.tracing import headers_to_pass_on
 from orders import order_store, order_workflows
 from orders.order_workflows import Origin
 from orders.representations import event_to_json, listed_order_to_json, order_to_json
@@ -44,6 +45,7 @@ class OrderCollection:
         answer = order_workflows.place_order(
             self._database,
             self._customers,
+            headers_to_pass_on(req.get_header, req.context.request_id),
             req.context.key,
             _origin(req, self._clock()),
             req.context.body,

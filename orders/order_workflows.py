@@ -30,17 +30,17 @@ class Origin:
     now: datetime
 
 
-def place_order(database, customers, key, origin, request, settings):
+def place_order(database, customers, headers, key, origin, request, settings):
     """Check the customer, then create the order; returns an `Answer`.
 
-    The customer is asked for before the transaction opens. A replay asks nobody: it
-    needs the database only.
+    The customer is asked for before the transaction opens; `headers` go with the
+    question. A replay asks nobody: it needs the database only.
     """
     replay = database.read(idempotency.find_replay, key, origin.now) if key else None
     if replay is not None:
         return replay
     try:
-        customer = customers.fetch(request["customer_id"], origin.request_id)
+        customer = customers.fetch(request["customer_id"], headers)
     except Problem as problem:
         # Raised in the transaction: a first request with this key that is being committed
         # right now goes before, and is replayed.

@@ -38,9 +38,11 @@ class StubCustomers:
         self._database = database
         self.problem = None  # raised instead of an answer
         self.calls = 0
+        self.headers = None  # of the last call
 
-    def fetch(self, customer_id, request_id):
+    def fetch(self, customer_id, headers):
         self.calls += 1
+        self.headers = headers
         if self.problem is not None:
             raise self.problem
         return internal_customer_to_json(self._database.read(get_customer, customer_id))
@@ -53,12 +55,12 @@ def stub_customers(database):
 
 @pytest.fixture(scope="session")
 def customers_document():
-    return load(customers.app.CONTRACT_PATH)
+    return load("customers")
 
 
 @pytest.fixture(scope="session")
 def orders_document():
-    return load(orders.app.CONTRACT_PATH)
+    return load("orders")
 
 
 class Current:
@@ -70,8 +72,8 @@ class Current:
     def __call__(self):
         return self.value()
 
-    def fetch(self, customer_id, request_id):
-        return self.value.fetch(customer_id, request_id)
+    def fetch(self, customer_id, headers):
+        return self.value.fetch(customer_id, headers)
 
 
 current_clock, current_customers = Current(), Current()

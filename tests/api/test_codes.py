@@ -5,22 +5,16 @@ import re
 
 import pytest
 
-import customers.app
-import orders.app
 from common.contract import load
 from common.problems import REGISTRY
 
 TESTS = pathlib.Path(__file__).parent.parent
-DOCUMENTS = [
-    customers.app.CONTRACT_PATH,
-    orders.app.CONTRACT_PATH,
-    orders.app.CONTRACT_PATH.with_name("orchestrator.yaml"),
-]
+DOCUMENTS = ["customers", "orders", "orchestrator"]
 
 
-def table(path):
+def table(name):
     """Return {code: status} of the table in a document's description."""
-    rows = re.findall(r"^\| `([a-z_]+)` \| ([0-9]{3}) \|", load(path)["info"]["description"], re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z_]+)` \| ([0-9]{3}) \|", load(name)["info"]["description"], re.MULTILINE)
     return {code: int(status) for code, status in rows}
 
 
@@ -35,16 +29,16 @@ def test_every_code_is_in_the_table_of_a_document():
     assert set().union(*map(table, DOCUMENTS)) == REGISTRY.keys()
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
-def test_table_gives_each_code_its_status(path):
-    documented = table(path)
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_table_gives_each_code_its_status(name):
+    documented = table(name)
 
     assert len(documented) > 10
     assert documented == {code: REGISTRY[code].status for code in documented}
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
-def test_schema_of_the_code_lists_every_code(path):
-    description = load(path)["components"]["schemas"]["ProblemCode"]["description"]
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_schema_of_the_code_lists_every_code(name):
+    description = load(name)["components"]["schemas"]["ProblemCode"]["description"]
 
     assert set(re.findall(r"[a-z]+(?:_[a-z]+)*", description.partition("One of")[2])) == REGISTRY.keys()

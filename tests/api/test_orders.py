@@ -20,6 +20,15 @@ def test_order_takes_stock_and_is_found_at_its_location(orders_api, factory):
     assert factory.stock_of(product["id"]) == 7
 
 
+def test_customer_is_asked_for_under_the_same_request_id_and_trace(orders_api, factory, stub_customers):
+    request = order_request(factory.make_customer(), (factory.make_product(), 1))
+    headers = {"X-Request-ID": "abc", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+
+    orders_api.post("/orders", json=request, headers=headers)
+
+    assert stub_customers.headers == headers
+
+
 def test_order_shows_its_lines_in_the_order_sent_with_exact_totals(orders_api, factory, clock):
     cheap, dear = factory.make_product(price_cents=333), factory.make_product(price_cents=99_999_999, stock=100_000)
     customer = factory.make_customer(phone="+1-555-0100")

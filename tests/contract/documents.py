@@ -1,10 +1,10 @@
 """Walks over the three contract documents, for the tests that look at every part of them."""
 
-from common.contract import inline, load
+from common.contract import bundle, inline
 from tests.conftest import ROOT
 
 NAMES = ["customers", "orders", "orchestrator"]
-DOCUMENTS = {name: load(ROOT / "openapi" / f"{name}.yaml") for name in NAMES}
+DOCUMENTS = {name: bundle(ROOT / "openapi" / f"{name}.yaml") for name in NAMES}
 METHODS = ("get", "put", "post", "patch", "delete")
 
 # What our schemas may say; a misspelt keyword would check nothing.

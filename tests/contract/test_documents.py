@@ -6,6 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from common.contract import load
 from common.schemas import FORMATS
 from common.problems import REGISTRY
 from tests.contract.documents import (
@@ -22,6 +23,11 @@ from tests.contract.documents import (
 )
 
 for_every_document = pytest.mark.parametrize("name", NAMES)
+
+
+@for_every_document
+def test_programs_read_what_the_yaml_says(name):
+    assert load(name) == DOCUMENTS[name]
 
 
 @for_every_document

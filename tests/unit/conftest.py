@@ -14,7 +14,6 @@ from lambda_orchestrator import handler
 from lambda_orchestrator.clients import Done, Refused
 from lambda_orchestrator.handler import Program, handle
 from lambda_orchestrator.saga import Saga
-from tests.conftest import ROOT
 from tests.contract_client import ResponseContract
 
 
@@ -201,7 +200,7 @@ class Context:
 
 @pytest.fixture(scope="session")
 def orchestrator_document():
-    return load(ROOT / "openapi" / "orchestrator.yaml")
+    return load("orchestrator")
 
 
 @pytest.fixture

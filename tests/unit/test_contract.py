@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.contract import Contract, Operation, inline, load
+from common.contract import Contract, Operation, bundle, inline
 from common.schemas import compile_schema
 from common.problems import InvalidRequest, MalformedJson, UnsupportedMediaType
 
@@ -216,7 +216,7 @@ def test_components_of_another_file_are_bundled(tmp_path):
     )
     (tmp_path / "api.yaml").write_text('paths: {x: {$ref: "common.yaml#/components/schemas/A"}}')
 
-    document = load(tmp_path / "api.yaml")
+    document = bundle(tmp_path / "api.yaml")
 
     assert inline(document, document["paths"]["x"]) == {"type": "integer"}
 
@@ -228,7 +228,7 @@ def test_name_defined_in_two_files_is_refused(tmp_path):
     )
 
     with pytest.raises(ValueError, match="A"):
-        load(tmp_path / "api.yaml")
+        bundle(tmp_path / "api.yaml")
 
 
 def test_contract_knows_its_operations_by_method_and_path():

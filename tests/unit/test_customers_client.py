@@ -8,6 +8,7 @@ from orders.customers_client import CustomersClient
 from tests.unit.conftest import CUSTOMER, Reply, make_problem
 
 TOKEN = "t" * 32
+HEADERS = {"X-Request-ID": "abc", "traceparent": "00-trace"}
 FOUND = Reply(200, CUSTOMER)
 FAILED = Reply(503, make_problem(503, "busy"))
 
@@ -22,16 +23,16 @@ def client(upstream, pauses):
     return CustomersClient(upstream.base, TOKEN, sleep=pauses.append)
 
 
-def test_customer_is_fetched_once_with_token_and_request_id(client, upstream, pauses):
+def test_customer_is_fetched_once_with_token_and_the_headers_given(client, upstream, pauses):
     upstream.replies = [FOUND]
 
-    customer = client.fetch(1, "abc")
+    customer = client.fetch(1, HEADERS)
 
     ((method, path, headers, _),) = upstream.requests
     assert customer == CUSTOMER
     assert (method, path) == ("GET", "/internal/customers/1")
     assert headers["Authorization"] == f"Bearer {TOKEN}"
-    assert headers["X-Request-ID"] == "abc"
+    assert (headers["X-Request-ID"], headers["traceparent"]) == ("abc", "00-trace")
     assert pauses == []
 
 
@@ -39,7 +40,7 @@ def test_customer_not_found_is_believed_at_once(client, upstream):
     upstream.replies = [Reply(404, make_problem(404, "customer_not_found")), FOUND]
 
     with pytest.raises(CustomerNotFound):
-        client.fetch(1, "abc")
+        client.fetch(1, HEADERS)
 
     assert len(upstream.requests) == 1
 
@@ -69,7 +70,7 @@ def test_answer_that_is_none_is_asked_for_twice_and_then_unavailable(client, ups
     upstream.replies = [reply]
 
     with pytest.raises(CustomersUnavailable):
-        client.fetch(1, "abc")
+        client.fetch(1, HEADERS)
 
     assert len(upstream.requests) == 2
     assert pauses == [customers_client.PAUSE_SECONDS]
@@ -79,7 +80,7 @@ def test_answer_that_is_none_is_asked_for_twice_and_then_unavailable(client, ups
 def test_second_attempt_may_succeed(client, upstream, reply):
     upstream.replies = [reply, FOUND]
 
-    assert client.fetch(1, "abc") == CUSTOMER
+    assert client.fetch(1, HEADERS) == CUSTOMER
 
 
 def test_hanging_service_is_unavailable_after_its_timeout(client, upstream, monkeypatch):
@@ -87,7 +88,7 @@ def test_hanging_service_is_unavailable_after_its_timeout(client, upstream, monk
     upstream.replies = [Reply(hangs=True)]
 
     with pytest.raises(CustomersUnavailable):
-        client.fetch(1, "abc")
+        client.fetch(1, HEADERS)
 
     assert len(upstream.requests) == 2
 
@@ -96,6 +97,6 @@ def test_service_that_does_not_listen_is_unavailable(client, upstream):
     upstream.close()
 
     with pytest.raises(CustomersUnavailable) as caught:
-        client.fetch(1, "abc")
+        client.fetch(1, HEADERS)
 
     assert int(caught.value.headers["Retry-After"]) >= 1

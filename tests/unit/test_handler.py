@@ -42,6 +42,19 @@ def test_calls_name_the_operator_the_request_and_the_correlation(send, upstream,
     assert [headers["X-Idempotency-Key"] for _, _, headers, _ in upstream.requests] == [None, "the-key", "the-key"]
 
 
+def test_calls_and_the_log_carry_the_trace(send, upstream, capsys):
+    upstream.replies = [FOUND, CREATED, CONFIRMED]
+    trace = {
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "x-amzn-trace-id": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+    }
+
+    send(**trace)
+
+    assert [{name: headers[name] for name in trace} for _, _, headers, _ in upstream.requests] == [trace] * 3
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
 def test_repeat_gives_the_same_bytes_and_says_replayed(send, upstream):
     upstream.replies = [FOUND, CREATED, CONFIRMED]
     first, _ = send()
