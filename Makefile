@@ -18,10 +18,10 @@ export PYTHONDONTWRITEBYTECODE := 1
 CONTRACTS := openapi/customers.json openapi/orders.json openapi/orchestrator.json
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS)
 
-.PHONY: help demo run test migrate seed operator offline db clean
+.PHONY: help demo run test migrate seed operator offline package deploy db bench-driver clean
 
 help: ## List the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
 demo: $(INSTALLED) ## From nothing to an order created and confirmed, then stop everything
 	@exec python -m dev.stack demo
@@ -29,7 +29,7 @@ demo: $(INSTALLED) ## From nothing to an order created and confirmed, then stop 
 run: $(INSTALLED) ## Run the three programs with demo data until Ctrl-C
 	@exec python -m dev.stack run
 
-test: $(INSTALLED) ## Run every test on a real MySQL (ARGS="-k name" for some)
+test: $(INSTALLED) .venv/lambda/installed ## Run every test on a real MySQL (ARGS="-k name" for some)
 	@exec python -m dev.stack test $(ARGS)
 
 migrate: $(INSTALLED) ## Apply the missing migrations
@@ -46,12 +46,24 @@ operator: $(INSTALLED) ## Add an operator: USERNAME=… ROLE=viewer|operator|adm
 offline: $(INSTALLED) ## Run the orchestrator alone, against CUSTOMERS_API_BASE and ORDERS_API_BASE
 	@exec python -m dev.stack offline
 
+package: $(INSTALLED) .venv/lambda/installed ## Build the Lambda functions' zips into dist/
+	@exec python -m aws.package .venv/lambda/bin/python
+
+deploy: $(INSTALLED) .venv/lambda/installed ## Deploy the functions to AWS: STAGE=prod, see docs/aws.md
+	@test "$(STAGE)" = prod || { echo "deploy: STAGE=prod is the one to deploy; dev is make offline" >&2; exit 2; }
+	@resolved=$$(aws/serverless print) || { echo "$$resolved" >&2; exit 1; } # what is missing, before all else
+	@python -m aws.package .venv/lambda/bin/python
+	@exec aws/serverless deploy
+
+bench-driver: $(INSTALLED) ## Measure the MySQL driver's C extension against its pure Python
+	@exec python -m bench.driver
+
 db: ## Open a MySQL prompt on the private server
 	@exec sql/mysql-server client
 
 clean: ## Stop the private MySQL; remove it, its data and all that was installed
 	@sql/mysql-server destroy
-	@rm -rf .venv .local node_modules .serverless $(CONTRACTS)
+	@rm -rf .venv .local node_modules .serverless dist $(CONTRACTS)
 
 # --- installation ---------------------------------------------------------------------
 
@@ -67,6 +79,14 @@ run_to_end = trap 'kill -KILL $$!; exit 143' INT TERM; $(1) & wait $$!; trap - I
 	@echo "Installing the Python packages into .venv …"
 	@$(PYTHON) -m venv --clear .venv
 	@$(call run_to_end,.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt)
+	@touch $@
+
+# What the functions are compiled by, and what runs them in the tests.
+.venv/lambda/installed: aws/find-python aws/requirements.txt serverless.yml .venv/installed
+	@echo "Installing AWS's runtime client into .venv/lambda …"
+	@python=$$(aws/find-python)
+	@"$$python" -m venv --clear .venv/lambda
+	@$(call run_to_end,.venv/lambda/bin/python -m pip install --quiet --disable-pip-version-check -r aws/requirements.txt)
 	@touch $@
 
 node_modules/.installed: package-lock.json .npmrc .venv/installed

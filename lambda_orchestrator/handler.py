@@ -4,6 +4,7 @@ A handler that raises gives the caller an answer that is no problem document, an
 serverless offline none at all.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -106,6 +107,12 @@ class Program:
 @functools.cache
 def _program():
     return Program(config.load_settings(os.environ), load("orchestrator"))
+
+
+# Lambda gives a function that starts more of a processor than it has later. What fails now
+# fails again with the first event, where it is answered.
+with contextlib.suppress(Exception):
+    _program()
 
 
 def _correlation_id(caller, key):
