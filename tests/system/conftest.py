@@ -4,6 +4,7 @@ Nothing of the product is imported here. A scripted proxy stands before each API
 the programs, so that a test can make the network fail where it wants.
 """
 
+import copy
 import os
 import pathlib
 import random
@@ -14,12 +15,16 @@ import sys
 import threading
 import time
 import uuid
+import zipfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import pytest
 import requests
 
+from aws import package
+from tests.system.gateway import Gateway
+from tests.system.lambda_runtime import PYTHON, LambdaFunction
 from tests.system.mysql_server import OwnServer
 from tests.system.proxy import ScriptedProxy
 
@@ -166,6 +171,12 @@ class Operator:
         self.token = response.json()["token"]
         self.session.headers["Authorization"] = f"Bearer {self.token}"
 
+    def at(self, stack):
+        """Return the same operator, logged in already, before other programs."""
+        operator = copy.copy(self)
+        operator.stack = stack
+        return operator
+
     def create(self, base, path, body):
         """Create a resource and return it."""
         response = self.session.post(base + path, json=body, timeout=30)
@@ -182,6 +193,66 @@ class Operator:
         response = self.session.get(base + path, params=params, timeout=30)
         assert response.status_code == 200, response.text
         return response.json()
+
+
+# --- the functions as they are deployed ------------------------------------------------
+
+HANDLERS = {
+    "orchestrator": "lambda_orchestrator/handler.handle",
+    "customers": "customers/handler.handle",
+    "orders": "orders/handler.handle",
+}
+
+
+@pytest.fixture(scope="session")
+def zips(tmp_path_factory):
+    """{function: its zip}, built as `make package` builds them."""
+    directory = tmp_path_factory.mktemp("zips")
+    return {name: package.build(name, directory, PYTHON) for name in HANDLERS}
+
+
+@pytest.fixture(scope="session")
+def unpacked(zips, tmp_path_factory):
+    """{function: the folder that its zip was unpacked to}."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in zips}
+    for name, path in zips.items():
+        zipfile.ZipFile(path).extractall(folders[name])
+    return folders
+
+
+@pytest.fixture(scope="session")
+def make_function(unpacked, tmp_path_factory):
+    """`make_function(name, environ, folder=…, handler=…)` returns a function; it is killed at the end."""
+    made = []
+
+    def make(name, environ, folder=None, handler=None):
+        log = tmp_path_factory.mktemp("log") / f"{name}.log"
+        made.append(LambdaFunction(folder or unpacked[name], handler or HANDLERS[name], environ, log))
+        return made[-1]
+
+    yield make
+    for function in made:
+        function.kill()
+
+
+@pytest.fixture(scope="session")
+def function_environ(stack):
+    """The settings of a function that works with the stack's database and services, and nothing else."""
+    names = ("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME", "CUSTOMERS_API_BASE", "ORDERS_API_BASE")
+    return {name: stack.environ[name] for name in names if name in stack.environ}
+
+
+@pytest.fixture(scope="session")
+def gateways(make_function, function_environ):
+    """`gateways[payload][name]`: each function behind API Gateway, by payload format."""
+    with ExitStack() as running:
+        yield {
+            payload: {
+                name: running.enter_context(Gateway(make_function(name, function_environ), payload))
+                for name in HANDLERS
+            }
+            for payload in ("1.0", "2.0")
+        }
 
 
 @pytest.fixture(scope="session")

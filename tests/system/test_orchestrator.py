@@ -1,8 +1,27 @@
-"""The orchestrator under serverless offline, on a network that works."""
+"""The orchestrator on a network that works: under serverless offline and as it is deployed, with equal answers."""
+
+import dataclasses
 
 import pytest
 
+from tests.system.conftest import Operator, Shop
+
 PATH = "/orchestrator/create-and-confirm-order"
+ANSWER_HEADERS = ["Allow", "Content-Type", "Idempotent-Replayed", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
+
+
+@pytest.fixture(params=["offline", "payload 1.0", "payload 2.0"])
+def operator(request, operator, gateways):
+    """The operator before an orchestrator under serverless offline, or as a function behind API Gateway."""
+    if request.param == "offline":
+        return operator
+    gateway = gateways[request.param.split()[1]]["orchestrator"]
+    return operator.at(dataclasses.replace(operator.stack, orchestrator=gateway.base))
+
+
+@pytest.fixture
+def viewer(operator, viewer):
+    return viewer.at(operator.stack)
 
 
 def test_order_is_created_and_confirmed(operator, shop):
@@ -32,28 +51,28 @@ def test_repeat_gives_the_same_bytes_and_takes_stock_once(operator, shop):
     assert shop.stock() == shop.initial_stock - 1
 
 
-def test_correlation_id_is_answered_and_travels_downstream(operator, shop, stack):
+def test_correlation_id_is_answered_and_travels_downstream(operator, shop):
     response = operator.orchestrate({**shop.order(), "correlation_id": "erp-4711"}, headers={"X-Request-ID": "req-4711"})
 
     order_id = response.json()["data"]["order"]["id"]
-    events = operator.get(stack.orders, f"/orders/{order_id}/events")["data"]
+    events = operator.get(operator.stack.orders, f"/orders/{order_id}/events")["data"]
     assert response.json()["correlationId"] == "erp-4711"
     assert response.headers["X-Request-ID"] == "req-4711"
     assert [event["request_id"] for event in events] == ["req-4711", "req-4711"]
 
 
-def test_audit_trail_names_the_operator(operator, shop, stack):
+def test_audit_trail_names_the_operator(operator, shop):
     order_id = operator.orchestrate(shop.order()).json()["data"]["order"]["id"]
 
-    events = operator.get(stack.orders, f"/orders/{order_id}/events")["data"]
+    events = operator.get(operator.stack.orders, f"/orders/{order_id}/events")["data"]
 
     assert [event["actor"] for event in events] == ["demo", "demo"]
 
 
-def test_repeat_after_the_customer_was_deleted_gives_the_same_order(operator, shop, stack):
+def test_repeat_after_the_customer_was_deleted_gives_the_same_order(operator, shop):
     order = shop.order()
     first = operator.orchestrate(order)
-    assert operator.session.delete(f"{stack.customers}/customers/{shop.customer['id']}").status_code == 204
+    assert operator.session.delete(f"{operator.stack.customers}/customers/{shop.customer['id']}").status_code == 204
 
     second = operator.orchestrate(order)
 
@@ -90,10 +109,10 @@ def test_key_reused_for_another_order_is_422(operator, shop):
     assert shop.stock() == shop.initial_stock - 1
 
 
-def test_refused_order_succeeds_with_its_key_when_the_stock_came_back(operator, shop, stack):
+def test_refused_order_succeeds_with_its_key_when_the_stock_came_back(operator, shop):
     order = shop.order(qty=shop.initial_stock + 1)
     assert operator.orchestrate(order).status_code == 409
-    path = f"{stack.orders}/products/{shop.product['id']}"
+    path = f"{operator.stack.orders}/products/{shop.product['id']}"
     assert operator.session.patch(path, json={"stock_delta": 1}).status_code == 200
 
     response = operator.orchestrate(order)
@@ -121,9 +140,9 @@ def test_body_against_the_contract_is_400(operator, shop, change, pointer):
     assert shop.stock() == shop.initial_stock
 
 
-def test_body_that_is_no_json_is_400(operator, stack):
+def test_body_that_is_no_json_is_400(operator):
     headers = {"Content-Type": "application/json"}
-    response = operator.session.post(stack.orchestrator + PATH, data=b'{"customer_id": NaN}', headers=headers)
+    response = operator.session.post(operator.stack.orchestrator + PATH, data=b'{"customer_id": NaN}', headers=headers)
 
     assert response.status_code == 400
     assert response.json()["code"] == "malformed_json"
@@ -145,22 +164,61 @@ def test_viewer_is_403(viewer, shop):
         ("Bearer development-only-service-token-0123456789", 403, "caller_not_allowed"),
     ],
 )
-def test_wrong_credentials_are_refused(operator, shop, stack, authorization, status, code):
+def test_wrong_credentials_are_refused(operator, shop, authorization, status, code):
     headers = {"Authorization": authorization}
-    response = operator.session.post(stack.orchestrator + PATH, json=shop.order(), headers=headers)
+    response = operator.session.post(operator.stack.orchestrator + PATH, json=shop.order(), headers=headers)
 
     assert response.status_code == status
     assert response.json()["code"] == code
     assert ("WWW-Authenticate" in response.headers) == (status == 401)
 
 
-def test_other_paths_and_methods_are_problems_too(operator, stack):
-    elsewhere = operator.session.get(stack.orchestrator + "/nowhere")
-    wrong_method = operator.session.get(stack.orchestrator + PATH)
+def test_other_paths_and_methods_are_problems_too(operator):
+    elsewhere = operator.session.get(operator.stack.orchestrator + "/nowhere")
+    wrong_method = operator.session.get(operator.stack.orchestrator + PATH)
 
     assert (elsewhere.status_code, elsewhere.json()["code"]) == (404, "not_found")
     assert (wrong_method.status_code, wrong_method.json()["code"]) == (405, "method_not_allowed")
     assert wrong_method.headers["Allow"] == "POST"
+
+
+def test_every_way_to_run_it_gives_the_same_answers(stack, gateways):
+    # Not the parametrised operator: each request goes to all of them.
+    operator = Operator(stack, "demo", "demo-password")
+    shop = Shop(operator)
+    bases = [stack.orchestrator, *(gateways[payload]["orchestrator"].base for payload in ("1.0", "2.0"))]
+    order = {**shop.order(), "correlation_id": "equal"}
+    assert operator.orchestrate(order).status_code == 201
+    bodies = [
+        order,
+        {**order, "items": [{"product_id": shop.product["id"], "qty": 9}]},
+        {**shop.order(qty=shop.initial_stock * 2), "correlation_id": "equal"},
+        {**shop.order(), "customer_id": 2**62, "correlation_id": "equal"},
+        {"customer_id": "1", "colour": "rot\u00e9"},
+        [],
+    ]
+    requests = [
+        *(("POST", PATH, {"json": body}) for body in bodies),
+        ("POST", PATH, {"data": b"{", "headers": {"Content-Type": "application/json"}}),
+        ("POST", PATH, {"data": b"{}", "headers": {"Content-Type": "text/plain"}}),
+        ("POST", PATH, {"data": b"\xff\xfe", "headers": {"Content-Type": "application/octet-stream"}}),
+        ("POST", PATH, {"json": order, "headers": {"Authorization": "Bearer no"}}),
+        ("POST", PATH + "?a=b&a=c", {"json": order}),
+        ("POST", PATH, {"data": b" " * 70_000, "headers": {"Content-Type": "application/json"}}),
+        ("GET", PATH, {}),
+        ("DELETE", "/nowhere/at%20all", {}),
+        ("GET", "/health", {}),
+    ]
+
+    for number, (method, path, arguments) in enumerate(requests):
+        headers = {"X-Request-ID": f"equal-{number}", **arguments.pop("headers", {})}
+        sent = [operator.session.request(method, base + path, headers=headers, **arguments) for base in bases]
+        statuses = [answer.status_code for answer in sent]
+        # serverless offline adds "; charset=utf-8" to the media type.
+        headers = [[answer.headers.get(name, "").partition(";")[0] for name in ANSWER_HEADERS] for answer in sent]
+        assert statuses == statuses[:1] * 3, (method, path)
+        assert headers == headers[:1] * 3, (method, path)
+        assert [answer.content for answer in sent] == [sent[0].content] * 3
 
 
 def problem_fields(response):

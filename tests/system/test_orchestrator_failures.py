@@ -1,21 +1,35 @@
 """The orchestrator when the services, the network or itself fail in the middle."""
 
+import dataclasses
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 
 import pytest
 
 from tests.system import proxy
-from tests.system.conftest import ROOT
+from tests.system.gateway import Gateway
 
 CREATE = "/orders"
 CONFIRM = "/orders/[0-9]+/confirm"
 CANCEL = "/orders/[0-9]+/cancel"
 CUSTOMER = "/internal/customers/[0-9]+"
+
+
+@pytest.fixture(scope="module")
+def gateway(make_function, function_environ):
+    """The orchestrator as it is deployed, but with a deadline that a test can wait for."""
+    function = make_function("orchestrator", function_environ)
+    function.timeout = 3
+    with Gateway(function, "2.0") as gateway:
+        yield gateway
+
+
+@pytest.fixture(params=["offline", "deployed"])
+def operator(request, operator, gateway):
+    """The operator before an orchestrator under serverless offline, or as it is deployed."""
+    if request.param == "offline":
+        return operator
+    return operator.at(dataclasses.replace(operator.stack, orchestrator=gateway.base))
 
 
 def assert_one_confirmed_order(shop, response):
@@ -31,30 +45,8 @@ def assert_one_confirmed_order(shop, response):
 
 # --- the Lambda itself dies ------------------------------------------------------------
 
-# What the Lambda runtime does with one event, in a process that can be killed.
-RUNTIME = """
-import json, sys
-from lambda_orchestrator.handler import handle
-handle(json.load(sys.stdin), None)
-"""
-
-
-def event_of(operator, order):
-    """Return the API Gateway event (payload 2.0) of a call."""
-    path = "/orchestrator/create-and-confirm-order"
-    return {
-        "version": "2.0",
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {"authorization": f"Bearer {operator.token}", "content-type": "application/json"},
-        "requestContext": {"http": {"method": "POST", "path": path}, "stage": "$default"},
-        "body": json.dumps(order),
-        "isBase64Encoded": False,
-    }
-
-
-def kill_lambda_when(operator, stack, order, service_proxy, method, pattern, before):
-    """Run the handler in a process and kill -9 it at a request, before or after that takes effect."""
+def kill_lambda_when(gateway, operator, order, service_proxy, method, pattern, before):
+    """Send the order and kill -9 the function at a request, before or after that takes effect."""
     reached = threading.Event()
 
     def report(service_proxy, handler, forward):
@@ -64,25 +56,23 @@ def kill_lambda_when(operator, stack, order, service_proxy, method, pattern, bef
         service_proxy.hang()
 
     service_proxy.script(method, pattern, report)
-    runtime = subprocess.Popen(
-        [sys.executable, "-c", RUNTIME], cwd=ROOT, env=stack.environ, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-    )
-    runtime.stdin.write(json.dumps(event_of(operator, order)).encode())
-    runtime.stdin.close()
+    call = threading.Thread(target=operator.orchestrate, args=[order])
+    call.start()
     assert reached.wait(20)
-    os.kill(runtime.pid, signal.SIGKILL)
-    runtime.wait(20)
+    gateway.function.kill()
+    call.join(20)
     service_proxy.reset()
 
 
+@pytest.mark.parametrize("operator", ["deployed"], indirect=True)
 @pytest.mark.parametrize(
     ("pattern", "before"),
     [(CREATE, True), (CREATE, False), (CONFIRM, True), (CONFIRM, False)],
     ids=["before create", "after create", "before confirm", "after confirm"],
 )
-def test_lambda_killed_then_repeated_gives_one_confirmed_order(operator, shop, stack, pattern, before):
+def test_lambda_killed_then_repeated_gives_one_confirmed_order(operator, shop, stack, gateway, pattern, before):
     order = shop.order()
-    kill_lambda_when(operator, stack, order, stack.orders_proxy, "POST", pattern, before)
+    kill_lambda_when(gateway, operator, order, stack.orders_proxy, "POST", pattern, before)
 
     response = operator.orchestrate(order)
 
