@@ -18,10 +18,10 @@ export PYTHONDONTWRITEBYTECODE := 1
 CONTRACTS := openapi/customers.json openapi/orders.json openapi/orchestrator.json
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS)
 
-.PHONY: help demo run test migrate seed operator offline package deploy db bench-driver clean
+.PHONY: help demo run test migrate seed operator offline package deploy db bench-cold-start bench-driver clean
 
 help: ## List the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
 
 demo: $(INSTALLED) ## From nothing to an order created and confirmed, then stop everything
 	@exec python -m dev.stack demo
@@ -47,13 +47,16 @@ offline: $(INSTALLED) ## Run the orchestrator alone, against CUSTOMERS_API_BASE 
 	@exec python -m dev.stack offline
 
 package: $(INSTALLED) .venv/lambda/installed ## Build the Lambda functions' zips into dist/
-	@exec python -m aws.package .venv/lambda/bin/python
+	@exec python -m aws.package
 
 deploy: $(INSTALLED) .venv/lambda/installed ## Deploy the functions to AWS: STAGE=prod, see docs/aws.md
 	@test "$(STAGE)" = prod || { echo "deploy: STAGE=prod is the one to deploy; dev is make offline" >&2; exit 2; }
 	@resolved=$$(aws/serverless print) || { echo "$$resolved" >&2; exit 1; } # what is missing, before all else
-	@python -m aws.package .venv/lambda/bin/python
+	@python -m aws.package
 	@exec aws/serverless deploy
+
+bench-cold-start: package ## Measure what the start of each Lambda function takes
+	@exec python -m bench.cold_start
 
 bench-driver: $(INSTALLED) ## Measure the MySQL driver's C extension against its pure Python
 	@exec python -m bench.driver

@@ -1,13 +1,9 @@
 """One zip for each Lambda function, with what it needs and no more: `python -m aws.package`.
 
-    python -m aws.package PYTHON [--any-version] [DIRECTORY]
-
-PYTHON is the interpreter to build for, with pip; unless told otherwise, its version has to
-be the runtime of serverless.yml. The zips go to DIRECTORY, `dist` unless given. Equal sources
-give equal bytes.
+The zips go to `dist/`. They are compiled by the interpreter in `.venv/lambda`, whose
+version has to be the runtime of serverless.yml. Equal sources give equal bytes.
 """
 
-import argparse
 import os
 import pathlib
 import re
@@ -20,21 +16,23 @@ from dataclasses import dataclass
 from modulefinder import ModuleFinder
 
 ROOT = pathlib.Path(__file__).parent.parent
+DIST = ROOT / "dist"
+PYTHON = ROOT / ".venv" / "lambda" / "bin" / "python"
 
 
 @dataclass(frozen=True)
 class Function:
     """What goes into a zip: the handler's imports among our modules, and these of others."""
 
-    handler: str
+    handler: str  # as serverless.yml names it
     packages: tuple[str, ...]
 
 
 _SERVICE = ("falcon", "jsonschema", "mysql-connector-python", "PyJWT", "serverless-wsgi")
 FUNCTIONS = {
-    "orchestrator": Function("lambda_orchestrator/handler.py", ("jsonschema", "PyJWT", "requests")),
-    "customers": Function("customers/handler.py", (*_SERVICE, "argon2-cffi")),
-    "orders": Function("orders/handler.py", (*_SERVICE, "requests")),
+    "orchestrator": Function("lambda_orchestrator/handler.handle", ("jsonschema", "PyJWT", "requests")),
+    "customers": Function("customers/handler.handle", (*_SERVICE, "argon2-cffi")),
+    "orders": Function("orders/handler.handle", (*_SERVICE, "requests")),
 }
 
 # The runtimes from python3.12 on are Amazon Linux 2023: glibc 2.34.
@@ -66,20 +64,20 @@ class PackageError(Exception):
     """The packages can't be made; the message is one line for whoever asked."""
 
 
-def build(name, directory, python):
-    """Make `directory/NAME.zip` for the interpreter `python`; return its path."""
+def build(name, directory):
+    """Make `directory/NAME.zip` for whatever version PYTHON is of; return its path."""
     with tempfile.TemporaryDirectory() as scratch:
         tree = pathlib.Path(scratch) / "tree"
-        _install(FUNCTIONS[name].packages, tree, pathlib.Path(scratch), python)
+        _install(FUNCTIONS[name].packages, tree, pathlib.Path(scratch))
         # Without their sources: a traceback still has their line numbers, and a zip is half the size.
-        _compile(tree, python, "-b")
+        _compile(tree, "-b")
         for path in list(tree.rglob("*.py")):
             path.unlink()
         for path in own_files(name):
             target = tree / path
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, target)
-        _compile(tree, python)
+        _compile(tree)
         directory.mkdir(parents=True, exist_ok=True)
         unfinished = directory / f".{name}.zip"
         _zip(tree, unfinished)
@@ -89,7 +87,7 @@ def build(name, directory, python):
 def own_files(name):
     """Return the paths, from the root, of our modules that the handler imports, and of its contract."""
     finder = ModuleFinder(path=[str(ROOT)])
-    finder.run_script(str(ROOT / FUNCTIONS[name].handler))
+    finder.run_script(str(ROOT / FUNCTIONS[name].handler.replace(".handle", ".py")))
     modules = {pathlib.Path(module.__file__).relative_to(ROOT) for module in finder.modules.values() if module.__file__}
     packages = {path.parent / "__init__.py" for path in modules}
     return sorted(modules | packages | {pathlib.Path("openapi") / f"{name}.json"})
@@ -106,7 +104,7 @@ def version_of(python):
     return _run([python, "-I", "-c", script]).strip()
 
 
-def _install(packages, tree, scratch, python):
+def _install(packages, tree, scratch):
     """Unpack wheels for Lambda's platform, in the versions of requirements.txt."""
     pins = _pins()
     constraints = scratch / "constraints.txt"
@@ -116,7 +114,7 @@ def _install(packages, tree, scratch, python):
     options += [f"--platform={platform}" for platform in PLATFORMS]
     options += [f"--target={tree}", f"--constraint={constraints}"]
     # By the pip of that interpreter: pip judges by its own version what a package needs.
-    _run([python, "-m", "pip", "install", *options, *packages])
+    _run([PYTHON, "-m", "pip", "install", *options, *packages])
     for directory in tree.glob("*.dist-info"):
         name, version = directory.name.removesuffix(".dist-info").rsplit("-", 1)
         if pins.get(_normalised(name)) != version:
@@ -141,11 +139,11 @@ def _normalised(name):
     return re.sub(r"[-_.]+", "-", name).lower()  # PEP 503
 
 
-def _compile(tree, python, *options):
+def _compile(tree, *options):
     """Compile all sources, else each cold start does: Lambda can't write to a function's folder."""
     # Loaded without a look at the source; and the same source gives the same bytes.
     options += ("--invalidation-mode=unchecked-hash", "-s", str(tree), "-p", "/var/task")
-    _run([python, "-I", "-m", "compileall", "-q", "-j1", *options, str(tree)], PYTHONHASHSEED="0")
+    _run([PYTHON, "-I", "-m", "compileall", "-q", "-j1", *options, str(tree)], PYTHONHASHSEED="0")
 
 
 def _zip(tree, path):
@@ -167,25 +165,20 @@ def _run(command, **environ):
     return done.stdout
 
 
-def main(arguments):
+def main():
     """Build all functions and print a line for each."""
-    parser = argparse.ArgumentParser(prog="python -m aws.package")
-    parser.add_argument("python")
-    parser.add_argument("--any-version", action="store_true")
-    parser.add_argument("directory", nargs="?", type=pathlib.Path, default=ROOT / "dist")
-    options = parser.parse_args(arguments)
-    if not options.any_version and version_of(options.python) != runtime():
+    if version_of(PYTHON) != runtime():
         raise PackageError(
             f"the functions run on Python {runtime()} (serverless.yml) and are compiled by it; install it,"
             " or name it in LAMBDA_PYTHON, then remove .venv/lambda"
         )
     for name in FUNCTIONS:
-        path = build(name, options.directory, options.python)
+        path = build(name, DIST)
         print(f"{path.name:18} {path.stat().st_size / 1e6:6.2f} MB", flush=True)
 
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1:])
+        main()
     except PackageError as ex:
         sys.exit(f"package: {ex}")

@@ -24,7 +24,7 @@ import requests
 
 from aws import package
 from tests.system.gateway import Gateway
-from tests.system.lambda_runtime import PYTHON, LambdaFunction
+from tests.system.lambda_runtime import LambdaFunction
 from tests.system.mysql_server import OwnServer
 from tests.system.proxy import ScriptedProxy
 
@@ -197,18 +197,11 @@ class Operator:
 
 # --- the functions as they are deployed ------------------------------------------------
 
-HANDLERS = {
-    "orchestrator": "lambda_orchestrator/handler.handle",
-    "customers": "customers/handler.handle",
-    "orders": "orders/handler.handle",
-}
-
-
 @pytest.fixture(scope="session")
 def zips(tmp_path_factory):
     """{function: its zip}, built as `make package` builds them."""
     directory = tmp_path_factory.mktemp("zips")
-    return {name: package.build(name, directory, PYTHON) for name in HANDLERS}
+    return {name: package.build(name, directory) for name in package.FUNCTIONS}
 
 
 @pytest.fixture(scope="session")
@@ -227,7 +220,7 @@ def make_function(unpacked, tmp_path_factory):
 
     def make(name, environ, folder=None, handler=None):
         log = tmp_path_factory.mktemp("log") / f"{name}.log"
-        made.append(LambdaFunction(folder or unpacked[name], handler or HANDLERS[name], environ, log))
+        made.append(LambdaFunction(folder or unpacked[name], handler or package.FUNCTIONS[name].handler, environ, log))
         return made[-1]
 
     yield make
@@ -243,16 +236,25 @@ def function_environ(stack):
 
 
 @pytest.fixture(scope="session")
-def gateways(make_function, function_environ):
-    """`gateways[payload][name]`: each function behind API Gateway, by payload format."""
+def make_gateway():
+    """`make_gateway(function, payload, …)` returns an API Gateway before a function; it is stopped at the end."""
     with ExitStack() as running:
-        yield {
-            payload: {
-                name: running.enter_context(Gateway(make_function(name, function_environ), payload))
-                for name in HANDLERS
-            }
-            for payload in ("1.0", "2.0")
-        }
+        yield lambda *arguments, **options: running.enter_context(Gateway(*arguments, **options))
+
+
+@pytest.fixture(scope="session")
+def gateways(make_function, make_gateway, function_environ):
+    """`gateways[way][name]`: each function behind API Gateway, in each way in which that hands over requests."""
+    functions = {name: make_function(name, function_environ) for name in package.FUNCTIONS}
+    ways = {
+        "payload 1.0": {"payload": "1.0"},
+        "payload 2.0": {"payload": "2.0"},
+        "payload 2.0 in base64": {"payload": "2.0", "all_base64": True},
+    }
+    return {
+        way: {name: make_gateway(function, **options) for name, function in functions.items()}
+        for way, options in ways.items()
+    }
 
 
 @pytest.fixture(scope="session")

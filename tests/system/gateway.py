@@ -32,7 +32,6 @@ class Gateway:
     def __exit__(self, *exception):
         self._server.shutdown()
         self._server.server_close()
-        self.function.kill()
 
     def _make_request_handler(gateway):
         class Handler(BaseHTTPRequestHandler):

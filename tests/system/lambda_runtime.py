@@ -11,9 +11,8 @@ import time
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from tests.conftest import ROOT
+from aws.package import PYTHON
 
-PYTHON = ROOT / ".venv" / "lambda" / "bin" / "python"
 START_SECONDS = 30
 _PREFIX = "/2018-06-01/runtime"
 

@@ -10,13 +10,12 @@ PATH = "/orchestrator/create-and-confirm-order"
 ANSWER_HEADERS = ["Allow", "Content-Type", "Idempotent-Replayed", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
 
 
-@pytest.fixture(params=["offline", "payload 1.0", "payload 2.0"])
+@pytest.fixture(params=["offline", "payload 1.0", "payload 2.0", "payload 2.0 in base64"])
 def operator(request, operator, gateways):
     """The operator before an orchestrator under serverless offline, or as a function behind API Gateway."""
     if request.param == "offline":
         return operator
-    gateway = gateways[request.param.split()[1]]["orchestrator"]
-    return operator.at(dataclasses.replace(operator.stack, orchestrator=gateway.base))
+    return operator.at(dataclasses.replace(operator.stack, orchestrator=gateways[request.param]["orchestrator"].base))
 
 
 @pytest.fixture
@@ -186,7 +185,7 @@ def test_every_way_to_run_it_gives_the_same_answers(stack, gateways):
     # Not the parametrised operator: each request goes to all of them.
     operator = Operator(stack, "demo", "demo-password")
     shop = Shop(operator)
-    bases = [stack.orchestrator, *(gateways[payload]["orchestrator"].base for payload in ("1.0", "2.0"))]
+    bases = [stack.orchestrator, *(way["orchestrator"].base for way in gateways.values())]
     order = {**shop.order(), "correlation_id": "equal"}
     assert operator.orchestrate(order).status_code == 201
     bodies = [
@@ -216,9 +215,9 @@ def test_every_way_to_run_it_gives_the_same_answers(stack, gateways):
         statuses = [answer.status_code for answer in sent]
         # serverless offline adds "; charset=utf-8" to the media type.
         headers = [[answer.headers.get(name, "").partition(";")[0] for name in ANSWER_HEADERS] for answer in sent]
-        assert statuses == statuses[:1] * 3, (method, path)
-        assert headers == headers[:1] * 3, (method, path)
-        assert [answer.content for answer in sent] == [sent[0].content] * 3
+        assert statuses == statuses[:1] * len(bases), (method, path)
+        assert headers == headers[:1] * len(bases), (method, path)
+        assert [answer.content for answer in sent] == [sent[0].content] * len(bases)
 
 
 def problem_fields(response):

@@ -7,7 +7,6 @@ import threading
 import pytest
 
 from tests.system import proxy
-from tests.system.gateway import Gateway
 
 CREATE = "/orders"
 CONFIRM = "/orders/[0-9]+/confirm"
@@ -16,12 +15,11 @@ CUSTOMER = "/internal/customers/[0-9]+"
 
 
 @pytest.fixture(scope="module")
-def gateway(make_function, function_environ):
+def gateway(make_function, make_gateway, function_environ):
     """The orchestrator as it is deployed, but with a deadline that a test can wait for."""
     function = make_function("orchestrator", function_environ)
     function.timeout = 3
-    with Gateway(function, "2.0") as gateway:
-        yield gateway
+    return make_gateway(function, "2.0")
 
 
 @pytest.fixture(params=["offline", "deployed"])

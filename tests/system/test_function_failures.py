@@ -1,0 +1,198 @@
+"""Functions as they are deployed when they, their settings or their events are broken: never a Lambda error."""
+
+import json
+import shutil
+import time
+
+import pytest
+
+from common.contract import load
+from tests.contract_client import ResponseContract
+from tests.system import proxy
+from tests.system.conftest import free_ports
+from tests.system.gateway import make_event_v1, make_event_v2
+
+FUNCTIONS = ["orchestrator", "customers", "orders"]
+for_every_function = pytest.mark.parametrize("name", FUNCTIONS)
+HEALTH = make_event_v2("GET", "/health", [])
+LOGIN = {"username": "demo", "password": "demo-password"}
+
+
+def answer(result):
+    """Return (status, code) of a result, which has to be a problem document of the contract's shape."""
+    headers = {name.lower(): value for name, value in result["headers"].items()}
+    body = json.loads(result["body"])
+    assert headers["content-type"] == "application/problem+json"
+    assert body["request_id"] == headers["x-request-id"]
+    assert body["status"] == result["statusCode"]
+    return result["statusCode"], body["code"]
+
+
+# --- a crash ---------------------------------------------------------------------------
+
+# What the handler calls first of all, replaced by something that raises.
+CRASH = {
+    "orchestrator": "import lambda_orchestrator.handler as handler; handler.read_event = crash; handle = handler.handle",
+    "customers": "import serverless_wsgi as wsgi; from customers.handler import handle; wsgi.handle_request = crash",
+    "orders": "import serverless_wsgi as wsgi; from orders.handler import handle; wsgi.handle_request = crash",
+}
+
+
+@for_every_function
+@pytest.mark.parametrize("error", ["KeyError('secret')", "SystemExit(1)", "MemoryError", "KeyboardInterrupt"])
+def test_crash_is_a_500_problem_and_the_next_event_is_answered(
+    make_function, unpacked, function_environ, tmp_path, name, error
+):
+    folder = shutil.copytree(unpacked[name], tmp_path / name)
+    crash = f"def crash(*arguments):\n    raise {error}\n{CRASH[name]}\n"
+    (folder / "crash.py").write_text(crash)
+    function = make_function(name, function_environ, folder=folder, handler="crash.handle")
+
+    results = [function.invoke(HEALTH) for _ in range(2)]
+
+    assert [answer(result) for result in results] == [(500, "internal_error")] * 2
+    assert "secret" not in results[0]["body"]
+    # The log says what happened, under the id that the caller was given.
+    assert error.partition("(")[0] in function.log()
+    assert json.loads(results[0]["body"])["request_id"] in function.log()
+
+
+# --- settings --------------------------------------------------------------------------
+
+SECRETS = {"JWT_SECRET": "j" * 40, "SERVICE_TOKEN": "s" * 40, "DB_PASSWORD": "d" * 40}
+PRODUCTION = {
+    "APP_ENV": "production",
+    "CUSTOMERS_API_BASE": "https://customers.example",
+    "ORDERS_API_BASE": "https://orders.example",
+    "DB_HOST": "127.0.0.1",
+    "DB_USER": "b2b",
+    **SECRETS,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [
+        ("orchestrator", "JWT_SECRET", ""),
+        ("orchestrator", "SERVICE_TOKEN", "too-short"),
+        ("orchestrator", "CUSTOMERS_API_BASE", "ftp://customers.example"),
+        ("customers", "DB_PASSWORD", ""),
+        ("customers", "JWT_SECRET", "development-only-jwt-secret-0123456789abcdef"),
+        ("orders", "DB_HOST", ""),
+        ("orders", "CANCEL_WINDOW_SECONDS", "ten"),
+    ],
+)
+def test_bad_setting_is_a_500_problem_and_the_log_names_it(make_function, name, setting, value):
+    function = make_function(name, {**PRODUCTION, setting: value})
+
+    results = [function.invoke(HEALTH) for _ in range(2)]
+
+    assert [answer(result) for result in results] == [(500, "internal_error")] * 2
+    assert setting in function.log()
+    told = function.log() + results[0]["body"]
+    assert [secret for secret in (*SECRETS.values(), value or "j" * 40) if secret in told] == []
+
+
+@for_every_function
+def test_production_settings_are_taken(make_function, name):
+    assert make_function(name, PRODUCTION).invoke(HEALTH)["statusCode"] == 200
+
+
+@pytest.mark.parametrize("name", ["customers", "orders"])
+def test_database_that_is_not_there_is_503(make_function, function_environ, operator, name):
+    environ = {**function_environ, "DB_HOST": "127.0.0.1", "DB_PORT": str(free_ports(1)[0]), "DB_USER": "b2b",
+               "DB_PASSWORD": "x"}
+    path = {"customers": "/customers", "orders": "/products"}[name]
+    event = make_event_v2("GET", path, [("Authorization", f"Bearer {operator.token}")])
+
+    result = make_function(name, environ).invoke(event)
+
+    assert answer(result) == (503, "database_unavailable")
+    assert result["headers"]["retry-after"] == "2"
+
+
+# --- events ----------------------------------------------------------------------------
+
+ODD_EVENTS = {
+    "nothing": None,
+    "a list": [],
+    "a text": "GET /health",
+    "an empty object": {},
+    "another service's event": {"Records": [{"eventSource": "aws:sqs", "body": "{}"}]},
+    "no path": {"version": "2.0", "headers": {}, "requestContext": {"http": {"method": "GET"}}},
+    "no request context": {"version": "2.0", "rawPath": "/customers", "headers": {}},
+    "headers that are a list": {**HEALTH, "headers": ["a"]},
+    "a path that is a number": {**HEALTH, "rawPath": 7},
+    "a body that is a number": {**make_event_v2("POST", "/auth/token", []), "body": 7},
+}
+
+
+@for_every_function
+@pytest.mark.parametrize("event", ODD_EVENTS.values(), ids=ODD_EVENTS)
+def test_event_that_is_no_request_is_a_problem(gateways, name, event):
+    status, _ = answer(gateways["payload 2.0"][name].function.invoke(event))
+
+    assert status in (400, 404, 500)
+
+
+@for_every_function
+@pytest.mark.parametrize("make_event", [make_event_v1, make_event_v2])
+@pytest.mark.parametrize(("body", "is_base64"), [("e30", True), ("\ud800", False)], ids=["bent base64", "no text"])
+def test_body_that_is_no_bytes_is_400(gateways, operator, name, make_event, body, is_base64):
+    path = {"orchestrator": "/orchestrator/create-and-confirm-order", "customers": "/customers", "orders": "/products"}
+    headers = [("Authorization", f"Bearer {operator.token}"), ("Content-Type", "application/json")]
+    event = make_event("POST", path[name], headers, body, is_base64)
+
+    assert answer(gateways["payload 2.0"][name].function.invoke(event)) == (400, "malformed_json")
+
+
+# --- time ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timeout", [0.3, 0.7, 2])
+def test_deadline_shorter_than_the_work_is_a_retryable_504_in_time_and_a_repeat_converges(
+    make_function, function_environ, operator, shop, stack, timeout
+):
+    function = make_function("orchestrator", function_environ)
+    order = shop.order()
+    event = make_event_v2("POST", "/orchestrator/create-and-confirm-order", [
+        ("Authorization", f"Bearer {operator.token}"), ("Content-Type", "application/json"),
+    ], json.dumps(order))  # fmt: skip
+    stack.orders_proxy.script("POST", "/orders/[0-9]+/confirm", proxy.hang_after)
+    function.timeout = timeout
+
+    started = time.monotonic()
+    result = function.invoke(event)
+    took = time.monotonic() - started
+    function.timeout = 28
+    stack.orders_proxy.reset()
+    repeat = function.invoke(event)
+
+    body = json.loads(result["body"])
+    contract = ResponseContract(load("orchestrator"), "OrchestratorProblem")
+    headers = {name.lower(): value for name, value in result["headers"].items()}
+    contract.check("POST", event["rawPath"], result["statusCode"], headers, body)
+    assert answer(result) == (504, "upstream_timeout")
+    assert (body["retryable"], body["success"]) == (True, False)
+    assert took < timeout
+    assert repeat["statusCode"] == 201
+    assert [order["status"] for order in shop.orders()] == ["CONFIRMED"]
+    assert shop.stock() == shop.initial_stock - 1
+
+
+# --- logs ------------------------------------------------------------------------------
+
+
+@for_every_function
+def test_log_is_json_lines_without_secret_token_or_body(make_function, make_gateway, function_environ, operator, name):
+    function = make_function(name, {**function_environ, "AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"})
+    gateway = make_gateway(function, "2.0")
+    for path in ("/auth/token", "/customers", "/orders", "/orchestrator/create-and-confirm-order"):
+        operator.session.post(gateway.base + path, json={**LOGIN, "note": "a-body-of-somebody"})
+
+    log = function.log()
+
+    secrets = ("development-only", operator.token, "demo-password", "a-body-of-somebody")
+    assert [secret for secret in secrets if secret in log] == []
+    for line in log.splitlines():
+        json.loads(line)

@@ -1,0 +1,117 @@
+"""The zips of `make package`: what is in them, that they can be made again, and how fast they start."""
+
+import json
+import pathlib
+import re
+import subprocess
+import zipfile
+
+import pytest
+
+from aws import package
+from bench import cold_start
+from tests.conftest import ROOT
+
+for_every_function = pytest.mark.parametrize("name", package.FUNCTIONS)
+
+OUR_FOLDERS = {
+    "orchestrator": {"common", "lambda_orchestrator", "openapi"},
+    "customers": {"common", "customers", "openapi"},
+    "orders": {"common", "orders", "openapi"},
+}
+
+
+def requirements(path):
+    """Return {name: version} of what a requirements file pins itself."""
+    pins = re.findall(r"^([A-Za-z0-9._-]+)(?:\[\w+\])?==(\S+)", (ROOT / path).read_text(), re.MULTILINE)
+    return {name.lower().replace("_", "-"): version for name, version in pins}
+
+
+@for_every_function
+def test_zip_holds_our_code_that_it_needs_and_pinned_packages(zips, name):
+    files = zipfile.ZipFile(zips[name]).namelist()
+
+    sources = {path for path in files if path.endswith(".py")}
+    metadata = [re.fullmatch(r"(.+)-([^-]+)\.dist-info/METADATA", path) for path in files]
+    shipped = {match[1].lower().replace("_", "-"): match[2] for match in metadata if match}
+    assert {path.split("/")[0] for path in sources} == OUR_FOLDERS[name] - {"openapi"}
+    assert [path for path in files if path.startswith("openapi/")] == [f"openapi/{name}.json"]
+    assert shipped.items() <= requirements("requirements.txt").items()
+    assert {package_name.lower() for package_name in package.FUNCTIONS[name].packages} <= shipped.keys()
+
+
+@for_every_function
+def test_zip_has_no_test_no_secret_and_no_tool(zips, name):
+    archive = zipfile.ZipFile(zips[name])
+    wrong = r"(^|/)(tests?|testing|bench|docs|\.env.*|\.git.*|bin|requirements.*|conftest\.py|.*\.(c|pyi|pem\.key))($|/)"
+    tools = ["dotenv", "gunicorn", "honcho", "pip", "pytest", "yaml", "awslambdaric", "boto3", *requirements("requirements-dev.txt")]
+
+    files = archive.namelist()
+
+    assert [path for path in files if re.search(wrong, path)] == []
+    assert [path for path in files if path.split("/")[0].partition("-")[0].lower() in tools] == []
+    # Nothing of this machine: neither a path nor a user.
+    assert [path for path in files if str(ROOT).encode() in archive.read(path)] == []
+
+
+@for_every_function
+def test_every_module_of_ours_in_the_zip_is_imported_by_the_handler(unpacked, name):
+    module = package.FUNCTIONS[name].handler.removesuffix(".handle").replace("/", ".")
+    script = f"import sys, json; sys.path.insert(0, '.'); import {module}; " \
+             "print(json.dumps([m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)]))"
+    run = subprocess.run([package.PYTHON, "-I", "-B", "-c", script], cwd=unpacked[name], env={}, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+    imported = {pathlib.Path(path).resolve() for path in json.loads(run.stdout)}
+
+    assert [path for path in unpacked[name].rglob("*.py") if path.resolve() not in imported] == []
+
+
+def test_orchestrator_is_two_megabytes_at_most(zips):
+    assert zips["orchestrator"].stat().st_size <= 2_000_000
+
+
+@for_every_function
+def test_zip_is_below_the_limits_of_lambda(zips, name):
+    entries = zipfile.ZipFile(zips[name]).infolist()
+
+    assert zips[name].stat().st_size < 50e6
+    assert sum(entry.file_size for entry in entries) < 250e6
+
+
+@for_every_function
+def test_same_sources_give_the_same_bytes(zips, tmp_path, name):
+    assert package.build(name, tmp_path).read_bytes() == zips[name].read_bytes()
+
+
+@for_every_function
+def test_zip_can_be_read_by_the_user_that_lambda_runs_it_as(zips, name):
+    modes = {entry.external_attr >> 16 for entry in zipfile.ZipFile(zips[name]).infolist()}
+
+    assert modes == {0o100644}
+
+
+@pytest.mark.parametrize(("name", "milliseconds"), [("orchestrator", 200), ("customers", 500), ("orders", 500)])
+def test_cold_start_is_short(unpacked, name, milliseconds):
+    # The best of several: the machine has other things to do, and each takes some of one run.
+    imports, answers = zip(*cold_start.measure(unpacked[name], name, rounds=7))
+
+    assert min(imports) < milliseconds
+    assert min(imports) + min(answers) < milliseconds + 50
+
+
+def test_another_python_than_the_runtime_is_refused(monkeypatch):
+    monkeypatch.setattr(package, "runtime", lambda: "3.99")
+
+    with pytest.raises(package.PackageError, match=r"Python 3\.99 .* LAMBDA_PYTHON"):
+        package.main()
+
+
+def test_package_that_is_not_pinned_is_refused(monkeypatch, tmp_path):
+    pins = package._pins()
+    del pins["urllib3"]
+    monkeypatch.setattr(package, "_pins", lambda: pins)
+
+    with pytest.raises(package.PackageError, match="urllib3 .* is not pinned"):
+        package.build("orchestrator", tmp_path)
+    assert list(tmp_path.iterdir()) == []

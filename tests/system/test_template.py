@@ -1,0 +1,299 @@
+"""What serverless.yml makes for CloudFormation, and what it refuses to make."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from aws import package
+from lambda_orchestrator import clients, handler, saga
+from orders import customers_client
+from tests.conftest import ROOT
+
+ELSEWHERE = {"CUSTOMERS_API_BASE": "https://customers.example", "ORDERS_API_BASE": "https://orders.example"}
+ON_LAMBDA = {
+    "SERVICES": "lambda",
+    "DB_HOST": "b2b.cluster.example",
+    "DB_USER": "b2b",
+    "VPC_SUBNET_IDS": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+    "VPC_SECURITY_GROUP_IDS": "sg-0123456789abcdef0",
+}
+# What must not get into a template, whoever exports it.
+LEAKS = {"JWT_SECRET": "leak" * 10, "SERVICE_TOKEN": "Leak" * 10, "DB_PASSWORD": "LEAK" * 10}
+GATEWAY_SECONDS = 29
+
+
+def run_serverless(*arguments, **settings):
+    """Run aws/serverless as from a shell that knows nothing of this project but `settings`."""
+    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    command = [ROOT / "aws" / "serverless", *arguments]
+    return subprocess.run(
+        command, env=environ | settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90
+    )
+
+
+def make_package(directory, zips, settings):
+    """Return the folder with the templates of `serverless package`."""
+    packages = str(zips["orchestrator"].parent)
+    run = run_serverless("package", "--package", str(directory), **settings, **LEAKS, PACKAGES=packages)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return directory
+
+
+@pytest.fixture(scope="module")
+def folders(zips, tmp_path_factory):
+    return {
+        "elsewhere": make_package(tmp_path_factory.mktemp("elsewhere"), zips, ELSEWHERE),
+        "lambda": make_package(tmp_path_factory.mktemp("lambda"), zips, ON_LAMBDA),
+        "bounded": make_package(tmp_path_factory.mktemp("bounded"), zips, {**ON_LAMBDA, "SERVICE_CONCURRENCY": "20"}),
+    }
+
+
+@pytest.fixture(params=["elsewhere", "lambda", "bounded"])
+def folder(request, folders):
+    return folders[request.param]
+
+
+@pytest.fixture
+def template(folder):
+    """The template in each variant: the orchestrator alone, with the services, with their instances bounded."""
+    return json.loads((folder / "cloudformation-template-update-stack.json").read_text())
+
+
+def resources(template, kind):
+    """Return {logical id: properties} of the resources of one type."""
+    return {
+        name: resource["Properties"] for name, resource in template["Resources"].items() if resource["Type"] == kind
+    }
+
+
+def functions(template):
+    """Return {name as in serverless.yml: properties}."""
+    found = resources(template, "AWS::Lambda::Function").values()
+    return {function["FunctionName"].removeprefix("b2b-orders-prod-"): function for function in found}
+
+
+# --- the whole -------------------------------------------------------------------------
+
+
+def test_cfn_lint_finds_nothing_but_what_the_framework_generates(folder):
+    templates = sorted(folder.glob("*-stack.json"))
+    command = [pathlib.Path(sys.executable).with_name("cfn-lint"), "--format", "json", *templates]
+    run = subprocess.run(command, capture_output=True, text=True)
+
+    found = {finding["Rule"]["Id"] for finding in json.loads(run.stdout)}
+    assert len(templates) == 2
+    # It writes DependsOn for what a reference says already, and cfn-lint finds that in each of its stacks.
+    assert found == {"W3005"}, run.stdout
+    assert (run.returncode, run.stderr) == (4, "")  # 4: warnings alone
+
+
+def test_functions_are_those_asked_for(folders):
+    def names(folder):
+        return set(functions(json.loads((folder / "cloudformation-template-update-stack.json").read_text())))
+
+    assert {variant: names(folder) for variant, folder in folders.items()} == {
+        "elsewhere": {"orchestrator"},
+        "lambda": {"orchestrator", "customers", "orders"},
+        "bounded": {"orchestrator", "customers", "orders"},
+    }
+
+
+def test_functions_are_what_the_zips_are_built_for(template):
+    for name, function in functions(template).items():
+        assert function["Handler"] == package.FUNCTIONS[name].handler
+        assert function["Runtime"] == f"python{package.runtime()}"
+        assert function["Architectures"] == ["x86_64"]
+        assert function["Code"]["S3Key"].endswith(f"/{name}.zip")
+
+
+# --- who may do what -------------------------------------------------------------------
+
+
+def test_no_role_has_a_wildcard_in_an_action_or_a_resource(template):
+    roles = resources(template, "AWS::IAM::Role")
+    statements = [
+        statement
+        for role in roles.values()
+        for policy in role.get("Policies", [])
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+
+    assert len(roles) == len(functions(template))
+    assert statements != []
+    for statement in statements:
+        assert statement["Effect"] == "Allow"
+        assert "*" not in json.dumps([statement["Action"], statement["Resource"]])
+
+
+def test_each_function_has_its_own_role_that_lambda_alone_may_take(template):
+    roles = [function["Role"]["Fn::GetAtt"][0] for function in functions(template).values()]
+
+    assert len(set(roles)) == len(roles)
+    for role in roles:
+        properties = template["Resources"][role]["Properties"]
+        (statement,) = properties["AssumeRolePolicyDocument"]["Statement"]
+        assert (statement["Principal"], statement["Action"]) == ({"Service": "lambda.amazonaws.com"}, "sts:AssumeRole")
+        # A function in a VPC needs rights that AWS gives for no single resource; AWS's own policy has just them.
+        managed = [arn["Fn::Sub"].rsplit("/", 1)[1] for arn in properties.get("ManagedPolicyArns", [])]
+        assert managed == ([] if role == "OrchestratorRole" else ["AWSLambdaVPCAccessExecutionRole"])
+
+
+def test_each_function_has_a_log_group_with_retention(template):
+    groups = {
+        group["LogGroupName"]: group["RetentionInDays"] for group in resources(template, "AWS::Logs::LogGroup").values()
+    }
+
+    assert groups == {f"/aws/lambda/b2b-orders-prod-{name}": 30 for name in functions(template)}
+
+
+# --- settings --------------------------------------------------------------------------
+
+
+def test_secrets_are_references_and_nowhere_in_clear(template, folder):
+    for name, function in functions(template).items():
+        variables = function["Environment"]["Variables"]
+        secrets = ["JWT_SECRET", "SERVICE_TOKEN"] + ["DB_PASSWORD"] * (name != "orchestrator")
+        for secret in secrets:
+            assert variables[secret] == "{{resolve:secretsmanager:b2b-orders/prod:SecretString:" + secret + "}}"
+        assert variables["APP_ENV"] == "production"
+    for path in folder.iterdir():
+        text = path.read_text()
+        assert [value for value in LEAKS.values() if value in text] == [], path.name
+        assert "development-only" not in text, path.name
+
+
+def test_functions_that_reach_mysql_are_in_its_network(template):
+    for name, function in functions(template).items():
+        if name == "orchestrator":
+            assert "VpcConfig" not in function
+            assert "DB_HOST" not in function["Environment"]["Variables"]
+        else:
+            assert function["VpcConfig"] == {
+                "SubnetIds": {"Fn::Split": [",", ON_LAMBDA["VPC_SUBNET_IDS"]]},
+                "SecurityGroupIds": {"Fn::Split": [",", ON_LAMBDA["VPC_SECURITY_GROUP_IDS"]]},
+            }
+            variables = function["Environment"]["Variables"]
+            assert (variables["DB_HOST"], variables["DB_PORT"]) == ("b2b.cluster.example", "3306")
+            assert (variables["DB_USER"], variables["DB_NAME"]) == ("b2b", "b2b")
+
+
+def test_instances_are_bounded_where_it_is_asked_for(folders):
+    for variant, expected in (("lambda", None), ("bounded", 20)):
+        template = json.loads((folders[variant] / "cloudformation-template-update-stack.json").read_text())
+        bounds = {name: f.get("ReservedConcurrentExecutions") for name, f in functions(template).items()}
+        assert bounds == {"orchestrator": None, "customers": expected, "orders": expected}
+
+
+def test_programs_find_each_other(template):
+    variables = functions(template)["orchestrator"]["Environment"]["Variables"]
+    if len(functions(template)) == 1:
+        assert {name: variables[name] for name in ELSEWHERE} == ELSEWHERE
+    else:
+        address = {"Fn::Sub": "https://${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}"}
+        for function in functions(template).values():
+            assert {name: function["Environment"]["Variables"][name] for name in ELSEWHERE} == dict.fromkeys(
+                ELSEWHERE, address
+            )
+
+
+def test_timeouts_nest(template):
+    customer = customers_client.ATTEMPTS * (customers_client.CONNECT_TIMEOUT + customers_client.READ_TIMEOUT)
+    one_customer_read = customers_client.READ_TIMEOUT
+    call = clients.CONNECT_TIMEOUT + clients.CALL_TIMEOUT
+    for function in functions(template).values():
+        saga_seconds = function["Timeout"] - handler.MARGIN_SECONDS
+        assert one_customer_read <= saga.CUSTOMER_SECONDS < clients.CALL_TIMEOUT
+        # Twice each: a call whose answer was lost can be repeated within the time.
+        assert customer < 2 * call * 2 < saga_seconds < function["Timeout"] < GATEWAY_SECONDS
+        assert handler.DEFAULT_SECONDS < function["Timeout"]
+
+
+# --- routes ----------------------------------------------------------------------------
+
+
+def target_of(template, method, path):
+    """Return the function that API Gateway asks: the most specific route that matches."""
+    integrations = {
+        name: integration["IntegrationUri"]["Fn::GetAtt"][0].removesuffix("LambdaFunction").lower()
+        for name, integration in resources(template, "AWS::ApiGatewayV2::Integration").items()
+    }
+    matches = []
+    for route in resources(template, "AWS::ApiGatewayV2::Route").values():
+        key = route["RouteKey"]
+        verb, _, pattern = key.partition(" ")
+        expression = re.sub(r"\{\w+\+\}", ".+", pattern) if pattern else ".*"
+        if key == "$default" or (verb in ("ANY", method) and re.fullmatch(expression, path)):
+            matches.append((len(pattern), integrations[route["Target"]["Fn::Join"][1][1]["Ref"]]))
+    return max(matches)[1]
+
+
+def test_every_operation_is_routed_to_the_function_that_serves_it(template):
+    served = functions(template)
+    for name in ("customers", "orders", "orchestrator"):
+        document = json.loads((ROOT / "openapi" / f"{name}.json").read_text())
+        for path, item in document["paths"].items():
+            for method in item.keys() & {"get", "put", "post", "patch", "delete"}:
+                address = re.sub(r"\{\w+\}", "7", path)
+                # One address has one health check: the orchestrator's, as of everything that nobody else has.
+                expected = name if name in served and path != "/health" else "orchestrator"
+                assert target_of(template, method.upper(), address) == expected, (method, path)
+
+
+def test_events_are_of_payload_format_2(template):
+    for integration in resources(template, "AWS::ApiGatewayV2::Integration").values():
+        assert integration["PayloadFormatVersion"] == "2.0"
+
+
+# --- what is missing -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ({}, set(ELSEWHERE)),
+        ({"CUSTOMERS_API_BASE": "", "ORDERS_API_BASE": "https://orders.example"}, {"CUSTOMERS_API_BASE"}),
+        ({"SERVICES": "lambda"}, set(ON_LAMBDA) - {"SERVICES"}),
+        ({**ON_LAMBDA, "VPC_SUBNET_IDS": ""}, {"VPC_SUBNET_IDS"}),
+    ],
+    ids=["nothing set", "one empty", "nothing set for the services", "one empty for the services"],
+)
+def test_prod_without_its_parameters_is_refused_and_names_all_that_are_missing(tmp_path, settings, missing):
+    run = run_serverless("package", "--package", str(tmp_path), **settings)
+
+    output = run.stdout + run.stderr
+    assert run.returncode == 1
+    assert set(re.findall(r'variable at "custom\.services\.(\w+)"', output)) == missing
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_services_that_are_nowhere_are_refused():
+    run = run_serverless("package", SERVICES="docker")
+
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == "serverless: SERVICES must be elsewhere or lambda\n"
+
+
+@pytest.mark.parametrize("stage", ["dev", "", "production"])
+def test_make_deploys_prod_alone(stage):
+    run = subprocess.run(
+        ["make", "deploy", f"STAGE={stage}"], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+
+    assert run.returncode == 2
+    assert run.stderr.startswith("deploy: STAGE=prod is the one to deploy")
+
+
+def test_make_deploy_says_what_is_missing_before_it_builds():
+    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    run = subprocess.run(
+        ["make", "deploy", "STAGE=prod"], cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+
+    assert run.returncode == 2
+    assert "CUSTOMERS_API_BASE" in run.stderr
+    assert ".zip" not in run.stdout
