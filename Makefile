@@ -85,7 +85,7 @@ run_to_end = trap 'kill -KILL $$!; exit 143' INT TERM; $(1) & wait $$!; trap - I
 	@touch $@
 
 # What the functions are compiled by, and what runs them in the tests.
-.venv/lambda/installed: aws/find-python aws/requirements.txt serverless.yml .venv/installed
+.venv/lambda/installed: aws/find-python aws/requirements.txt .venv/installed
 	@echo "Installing AWS's runtime client into .venv/lambda …"
 	@python=$$(aws/find-python)
 	@"$$python" -m venv --clear .venv/lambda

@@ -271,6 +271,16 @@ def test_prod_without_its_parameters_is_refused_and_names_all_that_are_missing(t
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("stage", ["dev", "staging"])
+def test_other_stages_can_not_be_packaged(tmp_path, stage):
+    # Past aws/serverless: whoever calls the framework itself must not upload this folder, .env included.
+    command = [ROOT / "node_modules" / ".bin" / "serverless", "package", "--stage", stage, "--package", str(tmp_path)]
+    run = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90)
+
+    assert run.returncode == 1
+    assert list(tmp_path.rglob("*")) == []
+
+
 def test_services_that_are_nowhere_are_refused():
     run = run_serverless("package", SERVICES="docker")
 
@@ -285,7 +295,7 @@ def test_make_deploys_prod_alone(stage):
     )
 
     assert run.returncode == 2
-    assert run.stderr.startswith("deploy: STAGE=prod is the one to deploy")
+    assert "deploy: STAGE=prod is the one to deploy" in run.stderr
 
 
 def test_make_deploy_says_what_is_missing_before_it_builds():
