@@ -50,9 +50,7 @@ package: $(INSTALLED) .venv/lambda/installed ## Build the Lambda functions' zips
 	@exec python -m aws.package
 
 deploy: $(INSTALLED) .venv/lambda/installed ## Deploy the functions to AWS: STAGE=prod, see docs/aws.md
-	@test "$(STAGE)" = prod || { echo "deploy: STAGE=prod is the one to deploy; dev is make offline" >&2; exit 2; }
-	@resolved=$$(aws/serverless print) || { echo "$$resolved" >&2; exit 1; } # what is missing, before all else
-	@python -m aws.package
+	@test "$(STAGE)" = prod || { echo "deploy: say STAGE=prod (docs/aws.md); the stage dev is make offline" >&2; exit 2; }
 	@exec aws/serverless deploy
 
 bench-cold-start: package ## Measure what the start of each Lambda function takes
@@ -66,7 +64,7 @@ db: ## Open a MySQL prompt on the private server
 
 clean: ## Stop the private MySQL; remove it, its data and all that was installed
 	@sql/mysql-server destroy
-	@rm -rf .venv .local node_modules .serverless dist $(CONTRACTS)
+	@rm -rf .venv .local node_modules .serverless .pytest_cache dist $(CONTRACTS)
 
 # --- installation ---------------------------------------------------------------------
 
@@ -84,7 +82,10 @@ run_to_end = trap 'kill -KILL $$!; exit 143' INT TERM; $(1) & wait $$!; trap - I
 	@$(call run_to_end,.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt)
 	@touch $@
 
-# What the functions are compiled by, and what runs them in the tests.
+# What the functions are compiled by, and what runs them in the tests. Made anew where a Python is named.
+ifdef LAMBDA_PYTHON
+.PHONY: .venv/lambda/installed
+endif
 .venv/lambda/installed: aws/find-python aws/requirements.txt .venv/installed
 	@echo "Installing AWS's runtime client into .venv/lambda …"
 	@python=$$(aws/find-python)

@@ -46,8 +46,8 @@ class Candidate:
         self._use_pure = use_pure
         self._cursor_class = cursor_class
         self._settings = settings
-        self._database = database.Database(settings)
-        self._database._options["use_pure"] = use_pure
+        self.database = database.Database(settings)
+        self.database._options["use_pure"] = use_pure
 
     def start(self):
         """Return the seconds that a new process takes to import the driver and connect."""
@@ -58,16 +58,16 @@ class Candidate:
     def calls_per_second(self, method, fn, *args):
         """Return how many `fn(tx, *args)` a second `transact` or `read` gets through."""
         database.CMySQLCursorBufferedDict = self._cursor_class
-        call = getattr(self._database, method)
+        call = getattr(self.database, method)
         started = time.perf_counter()
         for _ in range(CALLS):
             call(fn, *args)
         return CALLS / (time.perf_counter() - started)
 
 
-def measure(candidates, settings):
+def measure(candidates):
     """Return {candidate's name: medians of (milliseconds to start, orders/s, reads/s)}."""
-    transact = database.Database(settings).transact
+    transact = candidates[0].database.transact
     customer = transact(create_customer, CUSTOMER, utc_now()).target_id
     products = [transact(create_product, {"sku": f"SKU-{n}", **PRODUCT}, utc_now()).target_id for n in range(3)]
     request = {"customer_id": customer, "items": [{"product_id": n, "qty": 1} for n in products]}
@@ -91,15 +91,17 @@ def main():
     settings = config.load_database_settings(environ)
     with PrivateMySQL(environ):
         migrate(settings)
+        candidates = [
+            Candidate("C extension", False, CMySQLCursorBufferedDict, settings),
+            Candidate("pure Python", True, MySQLCursorBufferedDict, settings),
+        ]
         try:
-            candidates = [
-                Candidate("C extension", False, CMySQLCursorBufferedDict, settings),
-                Candidate("pure Python", True, MySQLCursorBufferedDict, settings),
-            ]
             print(f"{'':12} {'start ms':>9} {'orders/s':>9} {'reads/s':>9}")
-            for name, (start, orders, reads) in measure(candidates, settings).items():
+            for name, (start, orders, reads) in measure(candidates).items():
                 print(f"{name:12} {start:9.0f} {orders:9.0f} {reads:9.0f}")
         finally:
+            for candidate in candidates:
+                candidate.database.close()
             with open_connection(settings) as connection, connection.cursor() as cursor:
                 cursor.execute(f"DROP DATABASE `{settings.name}`")
 

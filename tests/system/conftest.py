@@ -7,6 +7,7 @@ the programs, so that a test can make the network fail where it wants.
 import copy
 import os
 import pathlib
+import platform
 import random
 import signal
 import socket
@@ -201,7 +202,7 @@ class Operator:
 def zips(tmp_path_factory):
     """{function: its zip}, built as `make package` builds them."""
     directory = tmp_path_factory.mktemp("zips")
-    return {name: package.build(name, directory) for name in package.FUNCTIONS}
+    return {name: package.build(name, directory, platform.machine()) for name in package.FUNCTIONS}
 
 
 @pytest.fixture(scope="session")

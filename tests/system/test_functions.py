@@ -181,6 +181,8 @@ REQUESTS = {
     "no key": ("orders", "POST", "/orders/1/confirm", {}),
     "two keys": ("orders", "POST", "/orders/1/confirm", {"headers": {
         "X-Idempotency-Key": "a", "Idempotency-Key": "b"}}),
+    "the host of API Gateway": ("orders", "GET", "/orders/007", {"headers": {
+        "Host": "abc123.execute-api.eu-central-1.amazonaws.com"}}),
     "a request id that is none": ("orders", "GET", "/orders/007", {"headers": {"X-Request-ID": "a b"}}),
 }  # fmt: skip
 OF_ONE_CONNECTION = {"Connection", "Content-Length", "Date", "Server", "Keep-Alive"}

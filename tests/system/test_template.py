@@ -249,26 +249,80 @@ def test_events_are_of_payload_format_2(template):
         assert integration["PayloadFormatVersion"] == "2.0"
 
 
-# --- what is missing -------------------------------------------------------------------
+# --- what is refused -------------------------------------------------------------------
+
+MISSING = [
+    ({}, set(ELSEWHERE)),
+    ({"CUSTOMERS_API_BASE": "", "ORDERS_API_BASE": "https://orders.example"}, {"CUSTOMERS_API_BASE"}),
+    ({"SERVICES": "lambda"}, set(ON_LAMBDA) - {"SERVICES"}),
+    ({**ON_LAMBDA, "VPC_SUBNET_IDS": ""}, {"VPC_SUBNET_IDS"}),
+]
+MISSING_IDS = ["nothing set", "one empty", "nothing set for the services", "one empty for the services"]
+
+
+@pytest.mark.parametrize(("settings", "missing"), MISSING, ids=MISSING_IDS)
+def test_prod_without_its_settings_is_refused_and_names_all_that_are_missing(tmp_path, settings, missing):
+    run = run_serverless("package", "--package", str(tmp_path), **settings)
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert set(run.stderr.splitlines()) == {f"aws: {name} is not set (docs/aws.md, step 4)" for name in missing}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("settings", [{}, {"SERVICES": "lambda"}], ids=["elsewhere", "lambda"])
+def test_the_framework_itself_names_what_is_missing_too(tmp_path, settings):
+    command = [ROOT / "node_modules" / ".bin" / "serverless", "package", "--stage", "prod", "--package", str(tmp_path)]
+    environ = {"PATH": os.environ["PATH"], **settings}
+    run = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=90)
+
+    named = set(re.findall(r'variable at "custom\.services\.(\w+)"', run.stdout + run.stderr))
+    assert run.returncode == 1
+    assert named == (set(ON_LAMBDA) - {"SERVICES"} if settings else set(ELSEWHERE))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("settings", "missing"),
+    ("name", "value"),
     [
-        ({}, set(ELSEWHERE)),
-        ({"CUSTOMERS_API_BASE": "", "ORDERS_API_BASE": "https://orders.example"}, {"CUSTOMERS_API_BASE"}),
-        ({"SERVICES": "lambda"}, set(ON_LAMBDA) - {"SERVICES"}),
-        ({**ON_LAMBDA, "VPC_SUBNET_IDS": ""}, {"VPC_SUBNET_IDS"}),
+        ("SERVICES", "docker"),
+        ("SECRET_ID", "b2b orders"),
+        ("SECRET_ID", "${env:HOME}"),
+        ("AWS_REGION", "Frankfurt"),
+        ("DB_HOST", "https://b2b.cluster.example"),
+        ("DB_PORT", "abc"),
+        ("DB_USER", "b2b;"),
+        ("DB_NAME", "b2b-orders"),
+        ("VPC_SUBNET_IDS", "subnet-0123456789abcdef0, subnet-0123456789abcdef1"),
+        ("VPC_SECURITY_GROUP_IDS", "default"),
+        ("SERVICE_CONCURRENCY", "0"),
+        ("SERVICE_CONCURRENCY", "abc"),
+        ("CANCEL_WINDOW_SECONDS", "ten"),
+        ("ORDER_TTL_SECONDS", "never"),
     ],
-    ids=["nothing set", "one empty", "nothing set for the services", "one empty for the services"],
 )
-def test_prod_without_its_parameters_is_refused_and_names_all_that_are_missing(tmp_path, settings, missing):
-    run = run_serverless("package", "--package", str(tmp_path), **settings)
+def test_wrong_setting_is_refused_in_one_line_that_names_it(tmp_path, name, value):
+    run = run_serverless("package", "--package", str(tmp_path), **{**ON_LAMBDA, name: value})
 
-    output = run.stdout + run.stderr
-    assert run.returncode == 1
-    assert set(re.findall(r'variable at "custom\.services\.(\w+)"', output)) == missing
+    assert (run.returncode, run.stdout) == (1, "")
+    assert re.fullmatch(rf"aws: {name} must be .* \(docs/aws\.md, step 4\)\n", run.stderr)
+    assert value not in run.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", ["customers.example", "http://customers.example", "https://", "https://a b.example"])
+def test_address_that_would_carry_the_service_token_in_clear_is_refused(tmp_path, value):
+    run = run_serverless("package", "--package", str(tmp_path), **{**ELSEWHERE, "CUSTOMERS_API_BASE": value})
+
+    assert run.returncode == 1
+    assert re.fullmatch(r"aws: CUSTOMERS_API_BASE must be an .*https address.* \(docs/aws\.md, step 4\)\n", run.stderr)
+
+
+@pytest.mark.parametrize("arguments", [[], ["package", "--stage", "dev"], ["deploy", "-s", "dev"], ["package", "--stage=dev"]])
+def test_stage_is_always_prod(arguments):
+    run = run_serverless(*arguments, **ELSEWHERE)
+
+    assert run.returncode == 1
+    assert run.stderr.startswith("usage: aws/serverless ")
 
 
 @pytest.mark.parametrize("stage", ["dev", "staging"])
@@ -281,29 +335,23 @@ def test_other_stages_can_not_be_packaged(tmp_path, stage):
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_services_that_are_nowhere_are_refused():
-    run = run_serverless("package", SERVICES="docker")
-
-    assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr == "serverless: SERVICES must be elsewhere or lambda\n"
-
-
-@pytest.mark.parametrize("stage", ["dev", "", "production"])
-def test_make_deploys_prod_alone(stage):
-    run = subprocess.run(
-        ["make", "deploy", f"STAGE={stage}"], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True
+def make_deploy(stage):
+    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        ["make", "deploy", *stage], cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
 
-    assert run.returncode == 2
-    assert "deploy: STAGE=prod is the one to deploy" in run.stderr
+
+@pytest.mark.parametrize("stage", [[], ["STAGE=dev"], ["STAGE="], ["STAGE=production"]])
+def test_make_deploys_prod_alone_and_it_has_to_be_named(stage):
+    run = make_deploy(stage)
+
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "deploy: say STAGE=prod" in run.stderr
 
 
 def test_make_deploy_says_what_is_missing_before_it_builds():
-    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    run = subprocess.run(
-        ["make", "deploy", "STAGE=prod"], cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
+    run = make_deploy(["STAGE=prod"])
 
-    assert run.returncode == 2
-    assert "CUSTOMERS_API_BASE" in run.stderr
-    assert ".zip" not in run.stdout
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "aws: CUSTOMERS_API_BASE is not set" in run.stderr

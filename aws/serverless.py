@@ -1,0 +1,89 @@
+"""Checks the settings of a deployment, then hands over to the Serverless Framework: `aws/serverless …`.
+
+The functions check their settings too, but only when they run; by then a wrong one has
+been deployed.
+"""
+
+import os
+import re
+import sys
+
+from aws import package
+from common import config
+
+# As step 4 of docs/aws.md lists them.
+SETTINGS = (
+    "SERVICES", "SECRET_ID", "CUSTOMERS_API_BASE", "ORDERS_API_BASE", "AWS_REGION", "DB_HOST", "DB_PORT", "DB_USER",
+    "DB_NAME", "VPC_SUBNET_IDS", "VPC_SECURITY_GROUP_IDS", "SERVICE_CONCURRENCY", "CANCEL_WINDOW_SECONDS",
+    "ORDER_TTL_SECONDS", "PACKAGES",
+)  # fmt: skip
+REQUIRED = {
+    "elsewhere": ("CUSTOMERS_API_BASE", "ORDERS_API_BASE"),
+    "lambda": ("DB_HOST", "DB_USER", "VPC_SUBNET_IDS", "VPC_SECURITY_GROUP_IDS"),
+}
+# What the framework or CloudFormation would take and Lambda would not, or not as it was meant.
+FORMS = {
+    "SECRET_ID": (r"[A-Za-z0-9/_+=.@:-]{1,200}", "must be a secret's name or ARN"),
+    "CUSTOMERS_API_BASE": (r"https://[^\s/]\S*", "must be an https address: the service token goes there"),
+    "ORDERS_API_BASE": (r"https://[^\s/]\S*", "must be an https address: the service token goes there"),
+    "AWS_REGION": (r"[a-z]{2}(-[a-z]+)+-[0-9]", "must be a region, as eu-central-1"),
+    "DB_HOST": (r"[A-Za-z0-9.-]{1,253}", "must be a host name"),
+    "DB_USER": (r"[A-Za-z0-9_.-]{1,32}", "must be a MySQL user of letters, digits, _ . or -"),
+    "VPC_SUBNET_IDS": (r"subnet-[0-9a-f]+(,subnet-[0-9a-f]+)*", "must be subnet ids with commas between them"),
+    "VPC_SECURITY_GROUP_IDS": (r"sg-[0-9a-f]+(,sg-[0-9a-f]+)*", "must be security group ids with commas between them"),
+    "SERVICE_CONCURRENCY": (r"[1-9][0-9]{0,4}", "must be a whole number from 1"),
+}
+# In the place of what Secrets Manager holds and CloudFormation makes.
+STAND_INS = {
+    "APP_ENV": "production",
+    "JWT_SECRET": "j" * config.MIN_SECRET_BYTES,
+    "SERVICE_TOKEN": "s" * config.MIN_SECRET_BYTES,
+    "DB_PASSWORD": "d" * config.MIN_SECRET_BYTES,
+    "CUSTOMERS_API_BASE": "https://api.invalid",
+    "ORDERS_API_BASE": "https://api.invalid",
+    "DB_HOST": "database.invalid",
+    "DB_USER": "user",
+}
+
+
+def problems(settings):
+    """Return a line for each setting that is missing or wrong; `settings` has those that are set."""
+    services = settings.get("SERVICES", "elsewhere")
+    if services not in REQUIRED:
+        return ["SERVICES must be elsewhere or lambda"]
+    found = [f"{name} is not set" for name in REQUIRED[services] if name not in settings]
+    found += [
+        f"{name} {text}"
+        for name, (pattern, text) in FORMS.items()
+        if name in settings and not re.fullmatch(pattern, settings[name])
+    ]
+    if not found:
+        try:
+            config.load_settings(STAND_INS | settings)
+            config.load_database_settings(STAND_INS | settings)
+        except config.ConfigError as ex:
+            found.append(str(ex))
+    return found
+
+
+def main(arguments):
+    """Check, build what will be deployed, and become the framework."""
+    if not arguments or any(argument.partition("=")[0] in ("--stage", "-s") for argument in arguments):
+        raise SystemExit("usage: aws/serverless package|deploy|info|logs|rollback|remove …; the stage is always prod")
+    # Empty counts as not set, as everywhere in this project; the framework would take it as a value.
+    settings = {name: os.environ[name] for name in SETTINGS if os.environ.get(name)}
+    if found := problems(settings):
+        raise SystemExit("\n".join(f"aws: {line} (docs/aws.md, step 4)" for line in found))
+    if arguments[0] in ("package", "deploy") and arguments[:2] != ["deploy", "list"] and "PACKAGES" not in settings:
+        package.main()
+    others = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    quiet = {"SLS_TELEMETRY_DISABLED": "1", "SLS_NOTIFICATIONS_MODE": "off", "NODE_NO_WARNINGS": "1"}
+    program = package.ROOT / "node_modules" / ".bin" / "serverless"
+    os.execve(program, [str(program), *arguments, "--stage", "prod"], others | quiet | settings)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except package.PackageError as ex:
+        sys.exit(f"package: {ex}")
