@@ -6,6 +6,7 @@ version has to be the runtime of serverless.yml. Equal sources give equal bytes.
 
 import os
 import pathlib
+import platform
 import re
 import shutil
 import subprocess
@@ -81,8 +82,10 @@ def build(name, directory, machine=MACHINE):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, target)
         _compile(tree)
+        if machine == platform.machine():
+            _try(name, tree)
         directory.mkdir(parents=True, exist_ok=True)
-        unfinished = directory / f".{name}.zip"
+        unfinished = directory / f".{name}.{os.getpid()}.zip"
         _zip(tree, unfinished)
         return unfinished.replace(directory / f"{name}.zip")
 
@@ -149,6 +152,13 @@ def _compile(tree, *options):
     _run([PYTHON, "-I", "-m", "compileall", "-q", "-j1", *options, str(tree)], PYTHONHASHSEED="0")
 
 
+def _try(name, tree):
+    """Import the handler: settings of pip in the environment or its files can leave packages out."""
+    module = FUNCTIONS[name].handler.removesuffix(".handle").replace("/", ".")
+    script = f"import sys; sys.path.insert(0, sys.argv[1]); import {module}"
+    _run([PYTHON, "-I", "-B", "-c", script, str(tree)])
+
+
 def _zip(tree, path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for source in sorted(tree.rglob("*")):
@@ -164,7 +174,7 @@ def _run(command, **environ):
         command, env={**os.environ, **environ}, stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     if done.returncode != 0:
-        raise PackageError(f"{' '.join(map(str, command[:4]))} failed: {done.stderr.strip()[-2000:]}")
+        raise PackageError(f"{' '.join(map(str, command))} failed: {done.stderr.strip()[-2000:]}")
     return done.stdout
 
 

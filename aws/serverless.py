@@ -70,6 +70,9 @@ def main(arguments):
     """Check, build what will be deployed, and become the framework."""
     if not arguments or any(argument.partition("=")[0] in ("--stage", "-s") for argument in arguments):
         raise SystemExit("usage: aws/serverless package|deploy|info|logs|rollback|remove …; the stage is always prod")
+    if arguments[:2] == ["deploy", "function"]:
+        # It goes past CloudFormation, and leaves the references to secrets unresolved.
+        raise SystemExit("aws: deploy function would break the secrets; use deploy")
     # Empty counts as not set, as everywhere in this project; the framework would take it as a value.
     settings = {name: os.environ[name] for name in SETTINGS if os.environ.get(name)}
     if found := problems(settings):

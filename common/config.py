@@ -72,11 +72,10 @@ def exit_on_error():
         raise SystemExit(78) from None
 
 
-def load_or_exit():
-    """Return (settings, database settings) of this process, or end it with the line of `exit_on_error`."""
+def load():
+    """Return (settings, database settings) of this process; raise `ConfigError` on the first bad one."""
     environ = read_environment()
-    with exit_on_error():
-        return load_settings(environ), load_database_settings(environ)
+    return load_settings(environ), load_database_settings(environ)
 
 
 def load_settings(environ):
@@ -142,6 +141,9 @@ def _text(environ, name, default):
     value = environ.get(name) or default
     if value is None:
         raise ConfigError(f"{name} is not set")
+    if value.startswith("{{resolve:"):
+        # As it stands in the template, which is public; taken for a secret it would be one that all know.
+        raise ConfigError(f"{name} is a reference that CloudFormation has not resolved")
     return value
 
 

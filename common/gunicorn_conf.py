@@ -1,7 +1,7 @@
 """How gunicorn runs both services: `gunicorn -c common/gunicorn_conf.py "orders.app:get_app()"`."""
 
 # Not the module: gunicorn would take its name for its own setting `config`.
-from common.config import load_or_exit
+from common.config import exit_on_error, load
 
 # gthread, with its gaps closed.
 worker_class = "common.gunicorn_worker.Worker"
@@ -39,4 +39,5 @@ http_parser = "fast"
 
 def on_starting(server):
     """Refuse to start on a bad setting: here, once, and not in workers that are started again and again."""
-    load_or_exit()
+    with exit_on_error():
+        load()

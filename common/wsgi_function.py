@@ -5,20 +5,21 @@ own. So what goes wrong outside the app is a problem document too, a missing set
 included.
 """
 
-import binascii
 import contextlib
 import functools
 import logging
+from urllib.parse import quote
 
 import serverless_wsgi
 
-from common import problems
+from common.events import make_response, read_event
+from common.problems import MEDIA_TYPE, InternalError, Problem
 from common.tracing import new_request_id
 
 log = logging.getLogger(__name__)
 
 # What is not in this list goes out in base64, and as such reaches clients that send no Accept.
-serverless_wsgi.TEXT_MIME_TYPES.append(problems.MEDIA_TYPE)
+serverless_wsgi.TEXT_MIME_TYPES.append(MEDIA_TYPE)
 
 
 def make_handler(get_app):
@@ -26,27 +27,40 @@ def make_handler(get_app):
     get_app = functools.cache(get_app)
     # Lambda gives a function that starts more of a processor than it has later. What fails
     # now fails again with the first event, where it is answered.
-    with contextlib.suppress(Exception, SystemExit):
+    with contextlib.suppress(Exception):
         get_app()
 
     def handle(event, context):
         """Answer one API Gateway proxy event; never raises."""
         try:
-            return serverless_wsgi.handle_request(get_app(), event, context)
-        except (binascii.Error, UnicodeError):  # a body that is not base64, or no text
-            return _refuse(problems.MalformedJson())
+            return _call(get_app(), read_event(event), context)
+        except Problem as problem:
+            return _refuse(problem)
         except BaseException:  # SystemExit too: nothing may pass through
-            return _refuse(problems.InternalError())
+            return _refuse(InternalError())
 
     return handle
+
+
+def _call(app, request, context):
+    """Let serverless-wsgi call the app with the request, whatever format it came in."""
+    event = {
+        "version": "2.0",
+        # It would decode what API Gateway has decoded already, and cut it at a "?".
+        "rawPath": quote(request.path),
+        "rawQueryString": request.query_string,
+        "headers": request.headers,
+        "requestContext": {"http": {"method": request.method}},
+        "body": request.body,
+    }
+    result = serverless_wsgi.handle_request(app, event, context)
+    if result["statusCode"] in (204, 304):
+        # werkzeug's, for a body that isn't there; a cache would take it over from a 304 (RFC 9111, section 4.3.4).
+        result["headers"].pop("Content-Type", None)
+    return result
 
 
 def _refuse(problem):
     request_id = new_request_id()
     log.exception("event %s failed before or outside the app", request_id)
-    return {
-        "statusCode": problem.status,
-        "headers": {"Content-Type": problems.MEDIA_TYPE, "X-Request-ID": request_id},
-        "body": problem.to_json(request_id).decode(),
-        "isBase64Encoded": False,
-    }
+    return make_response(problem.status, MEDIA_TYPE, problem.to_json(request_id), {"X-Request-ID": request_id})

@@ -28,6 +28,6 @@ def create_app(settings, database, clock=times.utc_now):
 
 
 def get_app():
-    """Build the app that the environment asks for; a bad setting ends the process here."""
-    settings, database_settings = config.load_or_exit()
+    """Build the app that the environment asks for; raises `ConfigError` on a bad setting."""
+    settings, database_settings = config.load()
     return create_app(settings, Database(database_settings))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import requests
 
 from common import strict_json
+from common.http_session import new_session
 from common.problems import REGISTRY, IdempotencyKeyInFlight, MalformedJson
 
 CONNECT_TIMEOUT = 1.0  # seconds
@@ -54,14 +55,12 @@ class ServiceClient:
     def __init__(self, base, service_token):
         self._base = base
         self._authorization = f"Bearer {service_token}"
-        self._session = requests.Session()
-        # Else ~/.netrc replaces the Authorization header, and a proxy setting diverts the call.
-        self._session.trust_env = False
+        self._session = new_session()
 
     def call(self, method, path, is_expected, headers, body=None, timeout=CALL_TIMEOUT):
         """Make one call; `is_expected` tells whether a success's body has the known shape.
 
-        `timeout` in seconds bounds the wait for the answer; CALL_TIMEOUT is its ceiling.
+        `timeout` in seconds bounds the whole answer; CALL_TIMEOUT is its ceiling.
         """
         try:
             response = self._session.request(

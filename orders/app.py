@@ -37,7 +37,7 @@ def create_app(settings, database, customers, clock=times.utc_now):
 
 
 def get_app():
-    """Build the app that the environment asks for; a bad setting ends the process here."""
-    settings, database_settings = config.load_or_exit()
+    """Build the app that the environment asks for; raises `ConfigError` on a bad setting."""
+    settings, database_settings = config.load()
     customers = CustomersClient(settings.customers_api_base, settings.service_tokens[0])
     return create_app(settings, Database(database_settings), customers)

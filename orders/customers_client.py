@@ -5,6 +5,7 @@ import time
 
 import requests
 
+from common.http_session import new_session
 from common.problems import CustomerNotFound, CustomersUnavailable
 
 CONNECT_TIMEOUT = 1.0  # seconds
@@ -55,9 +56,7 @@ class CustomersClient:
     def _session(self):
         session = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = requests.Session()
-            # Else ~/.netrc replaces the Authorization header, and a proxy setting diverts the call.
-            session.trust_env = False
+            session = self._local.session = new_session()
         return session
 
 

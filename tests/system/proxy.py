@@ -140,6 +140,17 @@ def hang_after(proxy, handler, forward):
     proxy.hang()
 
 
+def drip(proxy, handler, forward):
+    """Send the head of an answer and then a byte now and then, as long as the caller listens."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")
+    try:
+        for _ in range(900):
+            handler.wfile.write(b" ")
+            threading.Event().wait(0.1)
+    except OSError:
+        """The caller has had enough."""
+
+
 def answer_500(proxy, handler, forward):
     """Fail as a server that lost its head."""
     answer(handler, 500, "text/plain", b"Internal Server Error")

@@ -94,6 +94,27 @@ def test_bad_setting_is_a_500_problem_and_the_log_names_it(make_function, name, 
 
 
 @for_every_function
+@pytest.mark.parametrize("setting", ["JWT_SECRET", "SERVICE_TOKEN"])
+def test_reference_that_nothing_resolved_is_no_secret(make_function, name, setting):
+    reference = "{{resolve:secretsmanager:b2b-orders/prod:SecretString:" + setting + "}}"
+    function = make_function(name, {**PRODUCTION, setting: reference})
+
+    assert answer(function.invoke(HEALTH)) == (500, "internal_error")
+    assert f"{setting} is a reference that CloudFormation has not resolved" in function.log()
+
+
+@pytest.mark.parametrize("name", ["customers", "orders"])
+def test_log_of_a_bad_setting_is_json_too(make_function, name):
+    environ = {**PRODUCTION, "JWT_SECRET": "short", "AWS_LAMBDA_LOG_FORMAT": "JSON"}
+    function = make_function(name, environ)
+
+    function.invoke(HEALTH)
+
+    records = [json.loads(line) for line in function.log().splitlines()]
+    assert any("JWT_SECRET must be at least 32 bytes long" in json.dumps(record) for record in records)
+
+
+@for_every_function
 def test_production_settings_are_taken(make_function, name):
     assert make_function(name, PRODUCTION).invoke(HEALTH)["statusCode"] == 200
 
@@ -119,6 +140,9 @@ ODD_EVENTS = {
     "a text": "GET /health",
     "an empty object": {},
     "another service's event": {"Records": [{"eventSource": "aws:sqs", "body": "{}"}]},
+    "a scheduled event": {"version": "0", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}},
+    "a request with a source": {**HEALTH, "rawPath": "/nowhere", "source": "aws.events"},
+    "another integration's event": {"requestPath": "/nowhere", "method": "GET", "headers": {}, "query": {}},
     "no path": {"version": "2.0", "headers": {}, "requestContext": {"http": {"method": "GET"}}},
     "no request context": {"version": "2.0", "rawPath": "/customers", "headers": {}},
     "headers that are a list": {**HEALTH, "headers": ["a"]},

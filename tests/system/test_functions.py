@@ -76,6 +76,8 @@ def test_customer_is_made_found_changed_and_deleted(api, name):
     assert (made.status_code, made.json()["name"]) == (201, name)
     assert found.content == made.content
     assert (unchanged.status_code, unchanged.content) == (304, b"")
+    # A cache would take it over, and serve the customer as text.
+    assert "Content-Type" not in unchanged.headers
     assert unchanged.headers["ETag"] == found.headers["ETag"]
     assert (changed.status_code, changed.json()["phone"]) == (200, "555")
     assert (stale.status_code, stale.json()["code"]) == (412, "precondition_failed")
@@ -162,6 +164,9 @@ REQUESTS = {
     "a token that is no ASCII": ("orders", "GET", "/products", {"headers": {"Authorization": b"Bearer \xc3\xa9"}}),
     "another kind of caller": ("customers", "GET", "/internal/customers/1", {}),
     "an unknown path": ("customers", "GET", "/nowhere/at/all", {}),
+    "an escaped escape in a path": ("customers", "GET", "/customers/%2531", {}),
+    "an escaped question mark": ("customers", "GET", "/customers%3Flimit=1", {}),
+    "a header with an underscore": ("orders", "POST", "/orders/1/confirm", {"headers": {"X_Idempotency_Key": "a"}}),
     "an escaped path": ("customers", "GET", "/custom%65rs?limit=1", {}),
     "an id that is none": ("orders", "GET", "/orders/007", {}),
     "an id that nobody has": ("orders", "GET", "/orders/4611686018427387904", {}),

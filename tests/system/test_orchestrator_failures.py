@@ -108,6 +108,7 @@ def test_passing_failure_is_repeated_until_the_order_stands(operator, shop, stac
         (proxy.answer_500, 504, "upstream_timeout"),
         (proxy.hang, 504, "upstream_timeout"),
         (proxy.hang_after, 504, "upstream_timeout"),
+        (proxy.drip, 504, "upstream_timeout"),
         (proxy.answer_html, 502, "upstream_broken"),
         (proxy.answer_html_after, 502, "upstream_broken"),
     ],
@@ -129,7 +130,7 @@ def test_lasting_failure_is_retryable_and_a_repeat_converges(operator, shop, sta
     assert_one_confirmed_order(shop, repeat)
 
 
-@pytest.mark.parametrize("script", [proxy.drop, proxy.answer_500, proxy.hang, proxy.answer_html],
+@pytest.mark.parametrize("script", [proxy.drop, proxy.answer_500, proxy.hang, proxy.drip, proxy.answer_html],
                          ids=lambda script: script.__name__)
 def test_customers_failing_writes_nothing_and_is_retryable(operator, shop, stack, script):
     order = shop.order()

@@ -108,6 +108,15 @@ def test_another_python_than_the_runtime_is_refused(monkeypatch):
         package.main()
 
 
+@pytest.mark.parametrize("setting", ["PIP_NO_DEPS", "PIP_DRY_RUN"])
+def test_package_that_pip_left_incomplete_is_refused(monkeypatch, tmp_path, setting):
+    monkeypatch.setenv(setting, "1")
+
+    with pytest.raises(package.PackageError, match="failed"):
+        package.build("orchestrator", tmp_path, platform.machine())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_package_that_is_not_pinned_is_refused(monkeypatch, tmp_path):
     pins = package._pins()
     del pins["urllib3"]

@@ -325,6 +325,12 @@ def test_stage_is_always_prod(arguments):
     assert run.stderr.startswith("usage: aws/serverless ")
 
 
+def test_deploying_past_cloudformation_is_refused():
+    run = run_serverless("deploy", "function", "-f", "orchestrator", **ELSEWHERE)
+
+    assert (run.returncode, run.stderr) == (1, "aws: deploy function would break the secrets; use deploy\n")
+
+
 @pytest.mark.parametrize("stage", ["dev", "staging"])
 def test_other_stages_can_not_be_packaged(tmp_path, stage):
     # Past aws/serverless: whoever calls the framework itself must not upload this folder, .env included.

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from lambda_orchestrator.events import make_response, read_event
+from common.events import make_response, read_event
 
 BODY = '{"a":"é"}'
 
@@ -48,6 +48,25 @@ def test_header_names_have_no_case(event, name):
     assert read_event(event()).header(name) == "abc"
 
 
+def test_header_that_was_sent_twice_has_both_values():
+    twice = {"Authorization": ["Bearer a", "Bearer b"]}
+    event = v1(headers={"Authorization": "Bearer b"}, multiValueHeaders=twice)
+
+    assert read_event(event).header("Authorization") == "Bearer a,Bearer b"
+
+
+@pytest.mark.parametrize("event", [v1, v2])
+@pytest.mark.parametrize("name", ["X_Request_ID", "Transfer-Encoding", "transfer-encoding"])
+def test_header_that_has_no_meaning_here_is_left_out(event, name):
+    assert read_event(event(headers={name: "a"})).headers == {}
+
+
+def test_parameters_that_are_given_once_alone_are_read():
+    event = v1(multiValueQueryStringParameters=None, queryStringParameters={"a": "x y"})
+
+    assert read_event(event).query_string == "a=x+y"
+
+
 @pytest.mark.parametrize("event", [v1, v2])
 @pytest.mark.parametrize("data", [BODY.encode(), b"\xff\xfe", b""])
 def test_base64_body_is_decoded(event, data):
@@ -72,6 +91,7 @@ def test_absent_headers_and_parameters_are_empty(event):
     ("stage", "raw_path", "path"),
     [
         ("$default", "/dev/x", "/dev/x"),
+        ("$default", "/$default/x", "/$default/x"),
         ("dev", "/dev/x", "/x"),
         ("dev", "/dev", "/"),
         ("dev", "/development/x", "/development/x"),

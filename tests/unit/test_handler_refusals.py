@@ -26,6 +26,7 @@ from tests.unit.conftest import EVENT_BODY, PATH, Context
         ({"authorization": "Bearer abc"}, 401, "invalid_token"),
         ({"body": '{"a":"' + "x" * 65_536 + '"}'}, 413, "payload_too_large"),
         ({"content-type": "text/plain"}, 415, "unsupported_media_type"),
+        ({"content-encoding": "gzip"}, 415, "unsupported_media_type"),
         ({"path": "/nowhere"}, 404, "not_found"),
         ({"path": "/"}, 404, "not_found"),
         ({"method": "GET"}, 405, "method_not_allowed"),

@@ -24,12 +24,27 @@ class Request:
 
 
 def read_event(event):
-    """Return the `Request` in a proxy event of either format."""
+    """Return the `Request` in a proxy event of either format.
+
+    Raises `MalformedJson` for a body that is no base64 or no text, and any other
+    exception for an event that is none of API Gateway's.
+    """
     return Request(
         *(_read_v2(event) if event.get("version") == "2.0" else _read_v1(event)),
-        headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+        headers=_headers(event),
         body=_body(event),
     )
+
+
+def _headers(event):
+    # One that was sent twice has all its values, as format 2.0 and WSGI have it.
+    fields = event.get("multiValueHeaders") or {}
+    values = {**(event.get("headers") or {}), **{name: ",".join(all_of_it) for name, all_of_it in fields.items()}}
+    # As gunicorn does, none with "_", which WSGI can't tell from "-". The body is whole
+    # already, however it was sent.
+    return {
+        name.lower(): value for name, value in values.items() if "_" not in name and name.lower() != "transfer-encoding"
+    }
 
 
 def _body(event):
@@ -43,15 +58,15 @@ def _body(event):
 def _read_v2(event):
     http = event["requestContext"]["http"]
     path = event.get("rawPath") or http["path"]
-    # With a stage other than $default, the path of format 2.0 starts with the stage's name.
-    prefix = "/" + event["requestContext"].get("stage", "$default")
-    if path == prefix or path.startswith(prefix + "/"):
-        path = path[len(prefix) :] or "/"
+    # A stage other than $default comes first in the path of format 2.0.
+    stage = event["requestContext"].get("stage", "$default")
+    if stage != "$default" and (path == f"/{stage}" or path.startswith(f"/{stage}/")):
+        path = path.removeprefix(f"/{stage}") or "/"
     return http["method"], path, event.get("rawQueryString") or ""
 
 
 def _read_v1(event):
-    fields = event.get("multiValueQueryStringParameters") or {}
+    fields = event.get("multiValueQueryStringParameters") or event.get("queryStringParameters") or {}
     return event["httpMethod"], event["path"], urlencode(fields, doseq=True)
 
 
