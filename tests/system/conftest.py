@@ -1,6 +1,6 @@
 """The running product: gunicorn, serverless offline and MySQL, reached over HTTP only.
 
-Nothing of the product is imported here. A scripted proxy stands before each API, between
+Nothing of the product is imported here but the script that builds its zips. A scripted proxy stands before each API, between
 the programs, so that a test can make the network fail where it wants.
 """
 
@@ -197,6 +197,7 @@ class Operator:
 
 
 # --- the functions as they are deployed ------------------------------------------------
+
 
 @pytest.fixture(scope="session")
 def zips(tmp_path_factory):
