@@ -11,6 +11,8 @@ import sys
 from aws import package
 from common import config
 
+COMMANDS = ("package", "deploy", "print", "info", "logs", "rollback", "remove")
+
 # As step 4 of docs/aws.md lists them.
 SETTINGS = (
     "SERVICES", "SECRET_ID", "CUSTOMERS_API_BASE", "ORDERS_API_BASE", "AWS_REGION", "DB_HOST", "DB_PORT", "DB_USER",
@@ -21,11 +23,18 @@ REQUIRED = {
     "elsewhere": ("CUSTOMERS_API_BASE", "ORDERS_API_BASE"),
     "lambda": ("DB_HOST", "DB_USER", "VPC_SUBNET_IDS", "VPC_SECURITY_GROUP_IDS"),
 }
+_HTTPS = (
+    r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?",
+    "must be an https address: the service token goes there",
+)
 # What the framework or CloudFormation would take and Lambda would not, or not as it was meant.
 FORMS = {
-    "SECRET_ID": (r"[A-Za-z0-9/_+=.@:-]{1,200}", "must be a secret's name or ARN"),
-    "CUSTOMERS_API_BASE": (r"https://[^\s/]\S*", "must be an https address: the service token goes there"),
-    "ORDERS_API_BASE": (r"https://[^\s/]\S*", "must be an https address: the service token goes there"),
+    "SECRET_ID": (
+        r"[A-Za-z0-9/_+=.@-]{1,200}|arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,200}",
+        "must be a secret's name or ARN",
+    ),
+    "CUSTOMERS_API_BASE": _HTTPS,
+    "ORDERS_API_BASE": _HTTPS,
     "AWS_REGION": (r"[a-z]{2}(-[a-z]+)+-[0-9]", "must be a region, as eu-central-1"),
     "DB_HOST": (r"[A-Za-z0-9.-]{1,253}", "must be a host name"),
     "DB_USER": (r"[A-Za-z0-9_.-]{1,32}", "must be a MySQL user of letters, digits, _ . or -"),
@@ -57,6 +66,9 @@ def problems(settings):
         for name, (pattern, text) in FORMS.items()
         if name in settings and not re.fullmatch(pattern, settings[name])
     ]
+    folder = package.ROOT / settings.get("PACKAGES", "dist")
+    if "PACKAGES" in settings and not all((folder / f"{name}.zip").is_file() for name in package.FUNCTIONS):
+        found.append("PACKAGES must be a folder with the zips of make package")
     if not found:
         try:
             config.load_settings(STAND_INS | settings)
@@ -66,18 +78,24 @@ def problems(settings):
     return found
 
 
+def refuse_arguments(arguments):
+    """Raise SystemExit for what would get past the stage, the settings or CloudFormation."""
+    command = arguments[0] if arguments else None
+    if command not in COMMANDS or any(argument.startswith(("--stage", "-s", "--param")) for argument in arguments):
+        raise SystemExit(f"usage: aws/serverless {'|'.join(COMMANDS)} …; the stage is always prod")
+    # `deploy function` and `deploy -f NAME` ask Lambda itself, to which the references to secrets are mere text.
+    if command == "deploy" and not set(arguments[1:]) <= {"list", "--force", "--verbose"}:
+        raise SystemExit("usage: aws/serverless deploy [list] [--force] [--verbose]")
+
+
 def main(arguments):
     """Check, build what will be deployed, and become the framework."""
-    if not arguments or any(argument.partition("=")[0] in ("--stage", "-s") for argument in arguments):
-        raise SystemExit("usage: aws/serverless package|deploy|info|logs|rollback|remove …; the stage is always prod")
-    if arguments[:2] == ["deploy", "function"]:
-        # It goes past CloudFormation, and leaves the references to secrets unresolved.
-        raise SystemExit("aws: deploy function would break the secrets; use deploy")
+    refuse_arguments(arguments)
     # Empty counts as not set, as everywhere in this project; the framework would take it as a value.
     settings = {name: os.environ[name] for name in SETTINGS if os.environ.get(name)}
     if found := problems(settings):
         raise SystemExit("\n".join(f"aws: {line} (docs/aws.md, step 4)" for line in found))
-    if arguments[0] in ("package", "deploy") and arguments[:2] != ["deploy", "list"] and "PACKAGES" not in settings:
+    if arguments[0] in ("package", "deploy") and "list" not in arguments and "PACKAGES" not in settings:
         package.main()
     others = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     quiet = {"SLS_TELEMETRY_DISABLED": "1", "SLS_NOTIFICATIONS_MODE": "off", "NODE_NO_WARNINGS": "1"}

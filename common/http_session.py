@@ -1,32 +1,43 @@
-"""`requests` between our own programs, with what it doesn't bound bounded: an answer's time and size.
+"""`requests` between our own programs, with what it doesn't bound bounded: a call's time and an answer's size.
 
-Its read timeout is for each read of the socket. A server that sends a byte now and then
-holds a caller for ever, whose own deadline passes meanwhile.
+Its timeouts are for the connection, the TLS handshake and each read of the socket. A
+server that is slow in all of them, or sends a byte now and then, holds a caller past its
+own deadline. Not bounded here is the look-up of a name.
 """
 
 import io
 import time
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util import Timeout
 
-MAX_ANSWER_BYTES = 1_000_000  # with its head; an order of 100 lines takes about 20,000
+CONNECT_SECONDS = 1.0
+MAX_ANSWER_BYTES = 1_000_000  # with its head, give or take a buffer; an order of 100 lines takes about 20,000
 
 
 def new_session():
-    """Return a session whose read timeout is for a whole answer, and which reads MAX_ANSWER_BYTES at most.
+    """Return a session that reads MAX_ANSWER_BYTES of an answer at most; calls need a `whole_call` timeout.
 
     What breaks a bound raises a `requests.RequestException`, as other failures do.
     """
     session = requests.Session()
+    # A small compressed answer can be a large one.
+    session.headers["Accept-Encoding"] = "identity"
     # Else ~/.netrc replaces the Authorization header, and a proxy setting diverts the call.
     session.trust_env = False
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter())
     return session
+
+
+def whole_call(seconds):
+    """Return the timeout of a call that ends, one way or the other, within `seconds`."""
+    # urllib3 gives this to the connection and once more to the TLS handshake.
+    return Timeout(total=seconds, connect=min(CONNECT_SECONDS, seconds / 2))
 
 
 class _BoundedReader(io.RawIOBase):
@@ -43,11 +54,13 @@ class _BoundedReader(io.RawIOBase):
 
     def readinto(self, buffer):
         seconds = self._deadline - time.monotonic()
-        if seconds <= 0 or self._left <= 0:
-            raise TimeoutError("the answer takes too long or is too large")
+        if seconds <= 0:
+            raise TimeoutError("the answer takes too long")
         self._sock.settimeout(seconds)
         count = self._raw.readinto(buffer)
         self._left -= count
+        if self._left < 0:
+            raise OSError("the answer is too large")
         return count
 
     def close(self):
@@ -59,6 +72,11 @@ class _BoundedResponse(HTTPResponse):
     def __init__(self, sock, *arguments, **options):
         super().__init__(sock, *arguments, **options)
         self.fp = io.BufferedReader(_BoundedReader(sock, self.fp.detach()))
+
+    def begin(self):
+        super().begin()
+        if self.headers.get("Content-Encoding", "identity") != "identity":
+            raise HTTPException("the answer is compressed, which nobody asked for")
 
 
 class _Connection(HTTPConnection):

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import requests
 
 from common import strict_json
-from common.http_session import new_session
+from common.http_session import new_session, whole_call
 from common.problems import REGISTRY, IdempotencyKeyInFlight, MalformedJson
 
-CONNECT_TIMEOUT = 1.0  # seconds
-# Orders answers within milliseconds, and within 3 s when Customers hangs. What takes longer
-# is repeated with the same key.
+# Seconds for a whole call. Orders answers within milliseconds, and within 3.9 s when Customers
+# hangs. What takes longer is repeated with the same key.
 CALL_TIMEOUT = 4.0
 
 # 4xx that say nothing of the caller's request: our own credentials were refused …
@@ -60,7 +59,7 @@ class ServiceClient:
     def call(self, method, path, is_expected, headers, body=None, timeout=CALL_TIMEOUT):
         """Make one call; `is_expected` tells whether a success's body has the known shape.
 
-        `timeout` in seconds bounds the whole answer; CALL_TIMEOUT is its ceiling.
+        `timeout` in seconds bounds the whole call; CALL_TIMEOUT is its ceiling.
         """
         try:
             response = self._session.request(
@@ -68,7 +67,7 @@ class ServiceClient:
                 self._base + path,
                 json=body,
                 headers={"Authorization": self._authorization, "Accept": "application/json", **headers},
-                timeout=(min(CONNECT_TIMEOUT, timeout), min(CALL_TIMEOUT, timeout)),
+                timeout=whole_call(min(CALL_TIMEOUT, timeout)),
                 # A redirect would turn a POST into a GET, and carry the token elsewhere.
                 allow_redirects=False,
             )

@@ -84,7 +84,7 @@ def test_second_attempt_may_succeed(client, upstream, reply):
 
 
 def test_hanging_service_is_unavailable_after_its_timeout(client, upstream, monkeypatch):
-    monkeypatch.setattr(customers_client, "READ_TIMEOUT", 0.1)
+    monkeypatch.setattr(customers_client, "CALL_TIMEOUT", 0.1)
     upstream.replies = [Reply(hangs=True)]
 
     with pytest.raises(CustomersUnavailable):

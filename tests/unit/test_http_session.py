@@ -1,14 +1,16 @@
 """A session's bounds: whatever a server sends, and however slowly, the caller is free in time."""
 
+import gzip
 import socket
 import threading
 import time
 
 import pytest
 import requests
+from urllib3.util import Timeout
 
 from common import http_session
-from common.http_session import new_session
+from common.http_session import new_session, whole_call
 
 SECONDS = 0.5
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"
@@ -95,7 +97,7 @@ def test_answer_that_does_not_end_is_given_up_in_time(serve, chunks, pause):
     started = time.monotonic()
 
     with new_session() as session, pytest.raises(requests.RequestException):
-        session.get(server.base, timeout=(1, SECONDS))
+        session.get(server.base, timeout=whole_call(SECONDS))
 
     assert time.monotonic() - started < SECONDS + 0.3
 
@@ -105,7 +107,7 @@ def test_answer_as_large_as_allowed_is_read_over_a_connection_that_is_kept(serve
     server = serve(lambda: [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body])
 
     with new_session() as session:
-        answers = [session.get(server.base, timeout=(1, 5)).content for _ in range(3)]
+        answers = [session.get(server.base, timeout=whole_call(5)).content for _ in range(3)]
 
     assert answers == [body] * 3
     assert server.connections == 1
@@ -115,7 +117,39 @@ def test_each_answer_has_its_own_time(serve):
     server = serve(lambda: [HEAD, b"x" * 250, b"x" * 250], pause=0.1)
 
     with new_session() as session:
-        answers = [session.get(server.base, timeout=(1, SECONDS)).content for _ in range(4)]
+        answers = [session.get(server.base, timeout=whole_call(SECONDS)).content for _ in range(4)]
 
     assert answers == [b"x" * 500] * 4
     assert server.connections == 1
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"deflate", b"x"])
+def test_compressed_answer_is_not_unpacked(serve, encoding):
+    bomb = gzip.compress(b" " * 10_000_000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (encoding, len(bomb))
+    server = serve(lambda: [head, bomb])
+
+    with new_session() as session, pytest.raises(requests.RequestException):
+        session.get(server.base, timeout=whole_call(SECONDS))
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_server_that_says_nothing_is_given_up_in_time(scheme):
+    with socket.create_server(("127.0.0.1", 0)) as listener, new_session() as session:
+        started = time.monotonic()
+        with pytest.raises(requests.RequestException):
+            session.get(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}", timeout=whole_call(SECONDS))
+
+    assert time.monotonic() - started < SECONDS + 0.3
+
+
+def test_connection_and_answer_share_the_time(monkeypatch, serve):
+    # A connection that takes long can't be had on loopback, so the clock of the connection is turned.
+    server = serve(for_ever(HEAD, b"x"), pause=0.05)
+    monkeypatch.setattr(Timeout, "get_connect_duration", lambda self: 0.8 * SECONDS)
+    started = time.monotonic()
+
+    with new_session() as session, pytest.raises(requests.RequestException):
+        session.get(server.base, timeout=whole_call(SECONDS))
+
+    assert time.monotonic() - started < 0.5 * SECONDS
