@@ -25,15 +25,20 @@ PYTHON = ROOT / ".venv" / "lambda" / "bin" / "python"
 class Function:
     """What goes into a zip: the handler's imports among our modules, and these of others."""
 
-    handler: str  # as serverless.yml names it
+    module: str
     packages: tuple[str, ...]
+
+    @property
+    def handler(self):
+        """The handler as serverless.yml names it."""
+        return self.module.replace(".", "/") + ".handle"
 
 
 _SERVICE = ("falcon", "jsonschema", "mysql-connector-python", "PyJWT", "serverless-wsgi")
 FUNCTIONS = {
-    "orchestrator": Function("lambda_orchestrator/handler.handle", ("jsonschema", "PyJWT", "requests")),
-    "customers": Function("customers/handler.handle", (*_SERVICE, "argon2-cffi")),
-    "orders": Function("orders/handler.handle", (*_SERVICE, "requests")),
+    "orchestrator": Function("lambda_orchestrator.handler", ("jsonschema", "PyJWT", "requests")),
+    "customers": Function("customers.handler", (*_SERVICE, "argon2-cffi")),
+    "orders": Function("orders.handler", (*_SERVICE, "requests")),
 }
 
 MACHINE = "x86_64"  # serverless.yml's architecture
@@ -93,7 +98,7 @@ def build(name, directory, machine=MACHINE):
 def own_files(name):
     """Return the paths, from the root, of our modules that the handler imports, and of its contract."""
     finder = ModuleFinder(path=[str(ROOT)])
-    finder.run_script(str(ROOT / FUNCTIONS[name].handler.replace(".handle", ".py")))
+    finder.run_script(str(ROOT / FUNCTIONS[name].module.replace(".", "/")) + ".py")
     modules = {pathlib.Path(module.__file__).relative_to(ROOT) for module in finder.modules.values() if module.__file__}
     packages = {path.parent / "__init__.py" for path in modules}
     return sorted(modules | packages | {pathlib.Path("openapi") / f"{name}.json"})
@@ -154,8 +159,7 @@ def _compile(tree, *options):
 
 def _try(name, tree):
     """Import the handler: settings of pip in the environment or its files can leave packages out."""
-    module = FUNCTIONS[name].handler.removesuffix(".handle").replace("/", ".")
-    script = f"import sys; sys.path.insert(0, sys.argv[1]); import {module}"
+    script = f"import sys; sys.path.insert(0, sys.argv[1]); import {FUNCTIONS[name].module}"
     _run([PYTHON, "-I", "-B", "-c", script, str(tree)])
 
 

@@ -39,8 +39,7 @@ EVENT = {
 
 def measure(folder, name, rounds=ROUNDS):
     """Return [(milliseconds to import, milliseconds from there to the first answer)], one for each process."""
-    module = package.FUNCTIONS[name].handler.removesuffix(".handle").replace("/", ".")
-    command = [package.PYTHON, "-I", "-B", "-c", SCRIPT, folder, module, json.dumps(EVENT)]
+    command = [package.PYTHON, "-I", "-B", "-c", SCRIPT, folder, package.FUNCTIONS[name].module, json.dumps(EVENT)]
     runs = [
         subprocess.run(command, cwd=folder, env={}, capture_output=True, text=True, check=True) for _ in range(rounds)
     ]

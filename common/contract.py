@@ -250,6 +250,12 @@ def _parameters(parameters, place):
     }
 
 
+def refuse_encoded(content_encoding):
+    """Raise `UnsupportedMediaType` unless the body is sent as it is; the header's value, None when absent."""
+    if content_encoding not in (None, "identity"):
+        raise UnsupportedMediaType()
+
+
 def _is_json(content_type):
     media_type, *parameters = (content_type or "").lower().split(";")
     # RFC 8259 defines no parameter; clients send this one, and it changes nothing.

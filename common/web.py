@@ -11,7 +11,7 @@ import falcon
 from falcon.routing import BaseConverter
 
 from common import idempotency, problems, strict_json
-from common.contract import MAX_BODY_BYTES
+from common.contract import MAX_BODY_BYTES, refuse_encoded
 from common.tracing import is_fit, new_request_id
 
 log = logging.getLogger(__name__)
@@ -97,8 +97,7 @@ def _read_bytes(req):
     # gunicorn hands a chunked body over without a length, and Falcon reads it as empty.
     if req.get_header("Transfer-Encoding") is not None:
         raise problems.LengthRequired()
-    if req.get_header("Content-Encoding") not in (None, "identity"):
-        raise problems.UnsupportedMediaType()
+    refuse_encoded(req.get_header("Content-Encoding"))
     length = req.content_length or 0
     if length > MAX_BODY_BYTES:
         raise problems.PayloadTooLarge()

@@ -14,17 +14,9 @@ import uuid
 
 from common import config, strict_json, times
 from common.auth import Authenticator
-from common.contract import MAX_BODY_BYTES, Contract, load
+from common.contract import MAX_BODY_BYTES, Contract, load, refuse_encoded
 from common.events import make_response, read_event
-from common.problems import (
-    MEDIA_TYPE,
-    InternalError,
-    MethodNotAllowed,
-    NotFound,
-    PayloadTooLarge,
-    Problem,
-    UnsupportedMediaType,
-)
+from common.problems import MEDIA_TYPE, InternalError, MethodNotAllowed, NotFound, PayloadTooLarge, Problem
 from common.tracing import headers_to_pass_on, is_fit, new_request_id, trace_id
 from lambda_orchestrator.clients import ServiceClient
 from lambda_orchestrator.saga import Saga, make_body
@@ -94,8 +86,7 @@ class Program:
         caller = self._authenticator.identify(request.header("Authorization"))
         operation.authorize(caller)
         operation.read_query(request.query_string)
-        if request.header("Content-Encoding") not in (None, "identity"):
-            raise UnsupportedMediaType()
+        refuse_encoded(request.header("Content-Encoding"))
         if len(request.body) > MAX_BODY_BYTES:
             raise PayloadTooLarge()
         body = operation.read_body(request.header("Content-Type"), request.body)

@@ -1,7 +1,8 @@
 """The running product: gunicorn, serverless offline and MySQL, reached over HTTP only.
 
-Nothing of the product is imported here but the script that builds its zips. A scripted proxy stands before each API, between
-the programs, so that a test can make the network fail where it wants.
+Nothing of the product is imported here but the script that builds its zips. A scripted
+proxy stands before each API, between the programs, so that a test can make the network
+fail where it wants.
 """
 
 import copy
@@ -198,6 +199,13 @@ class Operator:
 
 # --- the functions as they are deployed ------------------------------------------------
 
+# How API Gateway hands a request over: arguments of `Gateway`.
+WAYS = {
+    "payload 1.0": {"payload": "1.0"},
+    "payload 2.0": {"payload": "2.0"},
+    "payload 2.0 in base64": {"payload": "2.0", "all_base64": True},
+}
+
 
 @pytest.fixture(scope="session")
 def zips(tmp_path_factory):
@@ -246,16 +254,11 @@ def make_gateway():
 
 @pytest.fixture(scope="session")
 def gateways(make_function, make_gateway, function_environ):
-    """`gateways[way][name]`: each function behind API Gateway, in each way in which that hands over requests."""
+    """`gateways[way][name]`: each function behind API Gateway, in each of WAYS."""
     functions = {name: make_function(name, function_environ) for name in package.FUNCTIONS}
-    ways = {
-        "payload 1.0": {"payload": "1.0"},
-        "payload 2.0": {"payload": "2.0"},
-        "payload 2.0 in base64": {"payload": "2.0", "all_base64": True},
-    }
     return {
         way: {name: make_gateway(function, **options) for name, function in functions.items()}
-        for way, options in ways.items()
+        for way, options in WAYS.items()
     }
 
 

@@ -55,9 +55,7 @@ class Gateway:
             def _answer(self, result):
                 body = result.get("body", "")
                 data = base64.b64decode(body) if result.get("isBase64Encoded") else body.encode()
-                headers = {name: [value] for name, value in result.get("headers", {}).items()}
-                headers |= result.get("multiValueHeaders", {})
-                self._send(result["statusCode"], [(n, v) for n, values in headers.items() for v in values], data)
+                self._send(result["statusCode"], result["headers"].items(), data)
 
             def _send(self, status, headers, data):
                 self.send_response_only(status)

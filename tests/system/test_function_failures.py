@@ -6,13 +6,13 @@ import time
 
 import pytest
 
+from aws.package import FUNCTIONS
 from common.contract import load
 from tests.contract_client import ResponseContract
 from tests.system import proxy
 from tests.system.conftest import free_ports
 from tests.system.gateway import make_event_v1, make_event_v2
 
-FUNCTIONS = ["orchestrator", "customers", "orders"]
 for_every_function = pytest.mark.parametrize("name", FUNCTIONS)
 HEALTH = make_event_v2("GET", "/health", [])
 LOGIN = {"username": "demo", "password": "demo-password"}

@@ -7,10 +7,10 @@ import pytest
 
 from common.contract import load
 from tests.contract_client import ResponseContract
-from tests.system.conftest import Operator, Shop
+from tests.system import proxy
+from tests.system.conftest import WAYS, Operator, Shop
 
 CONTRACTS = {name: ResponseContract(load(name)) for name in ("customers", "orders")}
-WAYS = ["payload 1.0", "payload 2.0", "payload 2.0 in base64"]
 
 
 class Api:
@@ -133,7 +133,7 @@ def test_program_reads_an_internal_customer_by_service_token(api, operator):
 
 def test_customers_away_is_503_and_nothing_is_written(api, operator, stack):
     shop = Shop(operator)
-    stack.customers_proxy.script("GET", "/internal/customers/[0-9]+", lambda *arguments: None)
+    stack.customers_proxy.script("GET", "/internal/customers/[0-9]+", proxy.drop)
     order = {"customer_id": shop.customer["id"], "items": [{"product_id": shop.product["id"], "qty": 2}]}
 
     response = api("orders", "POST", "/orders", json=order)

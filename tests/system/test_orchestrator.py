@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from tests.system.conftest import Operator, Shop
+from tests.system.conftest import WAYS, Operator, Shop
 
 PATH = "/orchestrator/create-and-confirm-order"
 ANSWER_HEADERS = ["Allow", "Content-Type", "Idempotent-Replayed", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
 
 
-@pytest.fixture(params=["offline", "payload 1.0", "payload 2.0", "payload 2.0 in base64"])
+@pytest.fixture(params=["offline", *WAYS])
 def operator(request, operator, gateways):
     """The operator before an orchestrator under serverless offline, or as a function behind API Gateway."""
     if request.param == "offline":

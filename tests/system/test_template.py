@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from aws import package
+from aws import package, serverless
+from common.contract import Contract, load
 from lambda_orchestrator import clients, handler, saga
 from orders import customers_client
 from tests.conftest import ROOT
@@ -27,13 +28,32 @@ LEAKS = {"JWT_SECRET": "leak" * 10, "SERVICE_TOKEN": "Leak" * 10, "DB_PASSWORD":
 GATEWAY_SECONDS = 29
 
 
-def run_serverless(*arguments, **settings):
-    """Run aws/serverless as from a shell that knows nothing of this project but `settings`."""
+def run_command(*command, **settings):
+    """Run a command in the repository, as from a shell that knows nothing of this project but `settings`."""
     environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    command = [ROOT / "aws" / "serverless", *arguments]
     return subprocess.run(
-        command, env=environ | settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90
+        command, cwd=ROOT, env=environ | settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90
     )
+
+
+def run_serverless(*arguments, **settings):
+    """Run aws/serverless."""
+    return run_command("aws/serverless", *arguments, **settings)
+
+
+def run_framework(*arguments, **settings):
+    """Run the framework itself, past aws/serverless."""
+    return run_command("node_modules/.bin/serverless", *arguments, **settings)
+
+
+def run_make(*arguments):
+    """Run make."""
+    return run_command("make", *arguments)
+
+
+def read_template(folder):
+    """Return the template of a `make_package` folder."""
+    return json.loads((folder / "cloudformation-template-update-stack.json").read_text())
 
 
 def make_package(directory, zips, settings):
@@ -61,7 +81,7 @@ def folder(request, folders):
 @pytest.fixture
 def template(folder):
     """The template in each variant: the orchestrator alone, with the services, with their instances bounded."""
-    return json.loads((folder / "cloudformation-template-update-stack.json").read_text())
+    return read_template(folder)
 
 
 def resources(template, kind):
@@ -94,7 +114,7 @@ def test_cfn_lint_finds_nothing_but_what_the_framework_generates(folder):
 
 def test_functions_are_those_asked_for(folders):
     def names(folder):
-        return set(functions(json.loads((folder / "cloudformation-template-update-stack.json").read_text())))
+        return set(functions(read_template(folder)))
 
     assert {variant: names(folder) for variant, folder in folders.items()} == {
         "elsewhere": {"orchestrator"},
@@ -184,8 +204,8 @@ def test_functions_that_reach_mysql_are_in_its_network(template):
 
 def test_instances_are_bounded_where_it_is_asked_for(folders):
     for variant, expected in (("lambda", None), ("bounded", 20)):
-        template = json.loads((folders[variant] / "cloudformation-template-update-stack.json").read_text())
-        bounds = {name: f.get("ReservedConcurrentExecutions") for name, f in functions(template).items()}
+        deployed = functions(read_template(folders[variant]))
+        bounds = {name: function.get("ReservedConcurrentExecutions") for name, function in deployed.items()}
         assert bounds == {"orchestrator": None, "customers": expected, "orders": expected}
 
 
@@ -234,13 +254,11 @@ def target_of(template, method, path):
 def test_every_operation_is_routed_to_the_function_that_serves_it(template):
     served = functions(template)
     for name in ("customers", "orders", "orchestrator"):
-        document = json.loads((ROOT / "openapi" / f"{name}.json").read_text())
-        for path, item in document["paths"].items():
-            for method in item.keys() & {"get", "put", "post", "patch", "delete"}:
-                address = re.sub(r"\{\w+\}", "7", path)
-                # One address has one health check: the orchestrator's, as of everything that nobody else has.
-                expected = name if name in served and path != "/health" else "orchestrator"
-                assert target_of(template, method.upper(), address) == expected, (method, path)
+        for method, path in Contract(load(name)).operations:
+            address = re.sub(r"\{\w+\}", "7", path)
+            # One address has one health check: the orchestrator's, as of everything that nobody else has.
+            expected = name if name in served and path != "/health" else "orchestrator"
+            assert target_of(template, method, address) == expected, (method, path)
 
 
 def test_events_are_of_payload_format_2(template):
@@ -270,14 +288,25 @@ def test_prod_without_its_settings_is_refused_and_names_all_that_are_missing(tmp
 
 @pytest.mark.parametrize("settings", [{}, {"SERVICES": "lambda"}], ids=["elsewhere", "lambda"])
 def test_the_framework_itself_names_what_is_missing_too(tmp_path, settings):
-    command = [ROOT / "node_modules" / ".bin" / "serverless", "package", "--stage", "prod", "--package", str(tmp_path)]
-    environ = {"PATH": os.environ["PATH"], **settings}
-    run = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=90)
+    run = run_framework("package", "--stage", "prod", "--package", str(tmp_path), **settings)
 
     named = set(re.findall(r'variable at "custom\.services\.(\w+)"', run.stdout + run.stderr))
     assert run.returncode == 1
     assert named == (set(ON_LAMBDA) - {"SERVICES"} if settings else set(ELSEWHERE))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_setting_is_documented_and_read_by_the_configuration():
+    section = (ROOT / "docs" / "aws.md").read_text().split("\n## 4. Deploy\n")[1].split("\nThey are environment")[0]
+    rows = [row for row in section.splitlines() if row.startswith("| `")]
+    files = [ROOT / "serverless.yml", *(ROOT / "aws").glob("services-*.yml")]
+    read = {name for path in files for name in re.findall(r"\$\{env:(\w+)", path.read_text())}
+
+    assert {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row.split("|")[1])} == set(serverless.SETTINGS)
+    # The others are those of the stage dev.
+    assert read - set(serverless.SETTINGS) == {
+        "APP_ENV", "JWT_SECRET", "SERVICE_TOKEN", "ORCHESTRATOR_PORT", "ORCHESTRATOR_LAMBDA_PORT",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -346,30 +375,22 @@ def test_deploying_past_cloudformation_is_refused(arguments):
 @pytest.mark.parametrize("stage", ["dev", "staging"])
 def test_other_stages_can_not_be_packaged(tmp_path, stage):
     # Past aws/serverless: whoever calls the framework itself must not upload this folder, .env included.
-    command = [ROOT / "node_modules" / ".bin" / "serverless", "package", "--stage", stage, "--package", str(tmp_path)]
-    run = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90)
+    run = run_framework("package", "--stage", stage, "--package", str(tmp_path))
 
     assert run.returncode == 1
     assert list(tmp_path.rglob("*")) == []
 
 
-def make_deploy(stage):
-    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return subprocess.run(
-        ["make", "deploy", *stage], cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
-
-
 @pytest.mark.parametrize("stage", [[], ["STAGE=dev"], ["STAGE="], ["STAGE=production"]])
 def test_make_deploys_prod_alone_and_it_has_to_be_named(stage):
-    run = make_deploy(stage)
+    run = run_make("deploy", *stage)
 
     assert (run.returncode, run.stdout) == (2, "")
     assert "deploy: say STAGE=prod" in run.stderr
 
 
 def test_make_deploy_says_what_is_missing_before_it_builds():
-    run = make_deploy(["STAGE=prod"])
+    run = run_make("deploy", "STAGE=prod")
 
     assert (run.returncode, run.stdout) == (2, "")
     assert "aws: CUSTOMERS_API_BASE is not set" in run.stderr
