@@ -27,8 +27,11 @@ ER_DUP_ENTRY = 1062
 # with the connection, 3169), too many connections (1040), access lost (1045).
 _CONNECTION_ERRORS = frozenset({1040, 1045, 1053, 2002, 2003, 2005, 2006, 2013, 2026, 2055, 3169, 4031})
 
-# The statement ran out of `max_execution_time`, or the server takes no writes just now.
-_TEMPORARY_ERRORS = frozenset({1290, 1317, 1792, 1836, 3024})
+# The server takes no writes: after a failover it may be the wrong one, and a new connection finds the right one.
+_READ_ONLY_ERRORS = frozenset({1290, 1792, 1836})
+
+# The statement was ended: killed, or out of `max_execution_time`.
+_INTERRUPTED_ERRORS = frozenset({1317, 3024})
 
 # A transaction of ours takes some ten milliseconds, so 2 s is a queue of two hundred.
 # With every retry it is 8 s before `Busy`, which a client with a key may still repeat.
@@ -36,6 +39,7 @@ LOCK_WAIT_SECONDS = 2
 MAX_EXECUTION_MS = 5_000  # plain SELECTs only, by MySQL's own rule
 CONNECT_TIMEOUT = 3  # seconds
 READ_TIMEOUT = 10  # seconds: longer than any statement may take by the two limits above
+IMPATIENT_TIMEOUT = 1  # seconds, the driver's smallest: for both, where nobody waits for longer
 
 MAX_ATTEMPTS = 4  # the first and three retries
 # Full jitter: a uniform wait up to base * 2^attempt keeps the losers of one deadlock
@@ -46,7 +50,11 @@ BACKOFF_BASE_SECONDS = 0.01
 class Database:
     """A lazily opened connection for each thread that asks; fork first, then ask."""
 
-    def __init__(self, settings, sleep=time.sleep, jitter=random.uniform):
+    def __init__(
+        self, settings, sleep=time.sleep, jitter=random.uniform,
+        connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT,
+    ):  # fmt: skip
+        self._settings = settings
         self._options = {
             "host": settings.host,
             "port": settings.port,
@@ -58,9 +66,9 @@ class Database:
             "autocommit": True,
             "charset": "utf8mb4",
             "collation": "utf8mb4_0900_ai_ci",
-            "connection_timeout": CONNECT_TIMEOUT,
-            "read_timeout": READ_TIMEOUT,
-            "write_timeout": READ_TIMEOUT,
+            "connection_timeout": connect_timeout,
+            "read_timeout": read_timeout,
+            "write_timeout": read_timeout,
             # One statement a call: an injected second one is a syntax error.
             "client_flags": [-mysql.connector.ClientFlag.MULTI_STATEMENTS],
             "init_command": (
@@ -90,7 +98,10 @@ class Database:
                 with CMySQLCursorBufferedDict(connection) as tx:
                     result = fn(tx, *args)
             except errors.Error as ex:
-                self._roll_back(connection)
+                if ex.errno in _READ_ONLY_ERRORS:
+                    self._drop()
+                else:
+                    self._roll_back(connection)
                 if ex.errno in (ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT):
                     log.info("transaction retried: errno=%s attempt=%s", ex.errno, attempt + 1)
                     if attempt + 1 < MAX_ATTEMPTS:
@@ -121,6 +132,10 @@ class Database:
                 # gunicorn aborts a worker in the middle of anything, an answer half read too.
                 self._drop()
                 raise
+
+    def impatient(self):
+        """Return the same database with connections of its own that give up after a second."""
+        return Database(self._settings, connect_timeout=IMPATIENT_TIMEOUT, read_timeout=IMPATIENT_TIMEOUT)
 
     def close(self):
         """Close this thread's connection, if it has one."""
@@ -174,7 +189,7 @@ class Database:
 
 def _translated(ex):
     """Return the problem that a driver error means, or the error itself: a defect, a 500."""
-    if ex.errno in _CONNECTION_ERRORS or ex.errno in _TEMPORARY_ERRORS:
+    if ex.errno in _CONNECTION_ERRORS | _READ_ONLY_ERRORS | _INTERRUPTED_ERRORS:
         return DatabaseUnavailable()
     return ex
 

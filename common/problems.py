@@ -15,7 +15,7 @@ details are fixed texts: nothing that a client sent, no SQL and no trace gets in
     ├── 415 UnsupportedMediaType   422 IdempotencyKeyReused
     ├── 500 InternalError
     ├── 502 UpstreamBroken
-    ├── 503 CustomersUnavailable, DatabaseUnavailable, Busy
+    ├── 503 CustomersUnavailable, DatabaseUnavailable, DatabaseReadOnly, SchemaOutdated, Busy
     └── 504 UpstreamTimeout
 """
 
@@ -230,6 +230,18 @@ class CustomersUnavailable(Problem):
 class DatabaseUnavailable(Problem):
     status, title = 503, "Database unavailable"
     detail = "The database does not answer as it should. If this was a change, repeat it with the same key."
+    retry_after = 2
+
+
+class DatabaseReadOnly(Problem):
+    status, title = 503, "Database read-only"
+    detail = "The database takes no changes."
+    retry_after = 2
+
+
+class SchemaOutdated(Problem):
+    status, title = 503, "Schema outdated"
+    detail = "The database lacks a migration that this version needs."
     retry_after = 2
 
 

@@ -138,17 +138,6 @@ def send_not_modified(resp, etag):
     resp.set_header("ETag", etag)
 
 
-class Health:
-    """`GET /health`: the process answers; nothing behind it is asked."""
-
-    def __init__(self, service):
-        self._service = service
-
-    def on_get(self, req, resp):
-        """Say who answers."""
-        send_json(resp, {"ok": True, "status": "ok", "service": self._service})
-
-
 # --- failures --------------------------------------------------------------------------
 
 

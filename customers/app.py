@@ -4,8 +4,9 @@ from common import config, times
 from common.auth import Authenticator
 from common.contract import Contract, load
 from common.database import Database
+from common.health import Health, Readiness
 from common.pagination import Cursors
-from common.web import Health, build_app
+from common.web import build_app
 from customers.customer_resources import CustomerCollection, CustomerItem, InternalCustomer
 from customers.token_resource import Token
 
@@ -19,6 +20,8 @@ def create_app(settings, database, clock=times.utc_now):
         authenticator,
         [
             ("/health", Health("customers")),
+            ("/health/live", Health("customers")),
+            ("/health/ready", Readiness("customers", database)),
             ("/auth/token", Token(database, authenticator, clock)),
             ("/customers", CustomerCollection(database, cursors, clock)),
             ("/customers/{customer_id:id}", CustomerItem(database, clock)),

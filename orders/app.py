@@ -4,8 +4,9 @@ from common import config, times
 from common.auth import Authenticator
 from common.contract import Contract, load
 from common.database import Database
+from common.health import Health, Readiness
 from common.pagination import Cursors
-from common.web import Health, build_app
+from common.web import build_app
 from orders.customers_client import CustomersClient
 from orders.order_resources import (
     OrderCancellation,
@@ -25,6 +26,8 @@ def create_app(settings, database, customers, clock=times.utc_now):
         Authenticator(settings),
         [
             ("/health", Health("orders")),
+            ("/health/live", Health("orders")),
+            ("/health/ready", Readiness("orders", database)),
             ("/products", ProductCollection(database, cursors, clock)),
             ("/products/{product_id:id}", ProductItem(database, clock)),
             ("/orders", OrderCollection(database, customers, cursors, settings, clock)),

@@ -1,12 +1,17 @@
 """Routes and contract name the same operations, or nothing starts."""
 
+import dataclasses
+
 import pytest
 
 import customers.app
 import orders.app
+from common import config
 from common.auth import Authenticator
 from common.contract import Contract
-from common.web import Health, build_app
+from common.database import Database
+from common.health import Health
+from common.web import build_app
 from tests.contract.documents import DOCUMENTS
 
 
@@ -45,4 +50,6 @@ def test_responder_without_an_operation_is_refused_at_start(name, settings):
 
 @pytest.mark.parametrize("create_app", [customers.app.create_app, lambda *args: orders.app.create_app(*args, None)])
 def test_applications_serve_exactly_their_contract_and_open_nothing(create_app, settings):
-    assert create_app(settings, None)
+    nowhere = Database(dataclasses.replace(config.load_database_settings({}), port=1))
+
+    assert create_app(settings, nowhere)

@@ -1,0 +1,122 @@
+"""`/health/ready` in process: what it asks, and that nobody waits for it. With servers that hang: tests/system."""
+
+import dataclasses
+import threading
+import time
+
+import pytest
+
+from common import health
+from tests.conftest import ROOT
+from tests.contract_client import refusal
+
+APIS = pytest.mark.parametrize(("make_api", "service"), [("make_customers_api", "customers"), ("make_orders_api", "orders")])
+
+
+@pytest.fixture
+def make_schema(other_connection, database_settings):
+    """`make_schema(statement, …)` returns the settings of a schema made by statements; it is dropped at the end."""
+    name = f"{database_settings.name}_health"
+    cursor = other_connection.cursor()
+
+    def make(*statements):
+        cursor.execute(f"CREATE DATABASE {name}")
+        for statement in statements:
+            cursor.execute(statement.format(name=name))
+        other_connection.commit()
+        return dataclasses.replace(database_settings, name=name)
+
+    yield make
+    cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+
+
+@APIS
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+def test_health_needs_no_token(request, make_api, service, path):
+    response = request.getfixturevalue(make_api)().get(path, token=None)
+
+    assert response.json == {"ok": True, "status": "ok", "service": service}
+
+
+def test_version_of_the_code_is_the_newest_migration():
+    newest = max(path.name for path in (ROOT / "sql" / "migrations").glob("*.sql"))
+
+    assert newest.partition("_")[0] == health.SCHEMA_VERSION
+
+
+@APIS
+def test_unreachable_database_is_not_ready_but_alive(request, make_api, service, make_database, database_settings):
+    database = make_database(settings=dataclasses.replace(database_settings, port=1))
+    api = request.getfixturevalue(make_api)(database=database)
+
+    assert refusal(api.get("/health/ready")) == (503, "database_unavailable")
+    assert api.get("/health/live").status_code == 200
+
+
+@pytest.mark.reaches("schema_outdated")
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [],
+        ["CREATE TABLE {name}.schema_migrations (version VARCHAR(128) PRIMARY KEY)"],
+        ["CREATE TABLE {name}.schema_migrations (version VARCHAR(128) PRIMARY KEY)",
+         "INSERT INTO {name}.schema_migrations VALUES ('0000')"],
+    ],
+    ids=["empty", "none applied", "an older one applied"],
+)  # fmt: skip
+def test_schema_that_lacks_a_migration_is_not_ready(make_orders_api, make_database, make_schema, statements):
+    api = make_orders_api(database=make_database(settings=make_schema(*statements)))
+
+    response = api.get("/health/ready")
+
+    assert refusal(response) == (503, "schema_outdated")
+    assert int(response.headers["Retry-After"]) >= 1
+
+
+def test_schema_of_a_newer_version_is_ready(make_orders_api, make_database, make_schema):
+    # Migrations come before the code that needs them, while the old code still runs.
+    settings = make_schema(
+        "CREATE TABLE {name}.schema_migrations (version VARCHAR(128) PRIMARY KEY)",
+        f"INSERT INTO {{name}}.schema_migrations VALUES ('{health.SCHEMA_VERSION}'), ('9999')",
+    )
+
+    assert make_orders_api(database=make_database(settings=settings)).get("/health/ready").status_code == 200
+
+
+class HangingDatabase:
+    """Stands in for a database that says nothing, until it is let go."""
+
+    def __init__(self):
+        self.released = threading.Event()
+        self.asked = 0
+
+    def impatient(self):
+        return self
+
+    def read(self, fn, *args):
+        self.asked += 1
+        self.released.wait(30)
+        return {"is_read_only": 0, "has_schema": 1}
+
+
+def test_probes_of_a_hanging_database_share_one_check_and_end_within_a_second(make_orders_api):
+    database = HangingDatabase()
+    api = make_orders_api(database=database)
+    answers = []
+
+    def probe():
+        started = time.monotonic()
+        answers.append((refusal(api.get("/health/ready")), time.monotonic() - started))
+
+    threads = [threading.Thread(target=probe) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    probe()
+    database.released.set()
+
+    assert {answer for answer, _ in answers} == {(503, "database_unavailable")}
+    assert max(seconds for _, seconds in answers) < 1
+    assert answers[-1][1] < 0.3  # the check is overdue: nobody waits for it again
+    assert database.asked == 1
