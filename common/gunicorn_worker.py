@@ -60,19 +60,25 @@ class Worker(ThreadWorker):
 
     # --- the end -----------------------------------------------------------------------
 
-    def handle_exit(self, sig, frame):
-        """On TERM take nothing new; what runs is finished within `graceful_timeout`."""
-        if self.alive:
-            self.method_queue.defer(self._take_nothing_new)
-        super().handle_exit(sig, frame)
+    def set_accept_enabled(self, enabled):
+        """Also take nothing new once TERM has come: the base class asks for that when it leaves its loop."""
+        super().set_accept_enabled(enabled and self.alive)
+        if not self.alive:
+            super().set_accept_enabled(False)
+            self._take_nothing_new()
+
+    def is_parent_alive(self):
+        """Stop as on TERM when gunicorn's master is gone."""
+        self.alive = self.alive and super().is_parent_alive()
+        return self.alive
 
     def _take_nothing_new(self):
         # The base class keeps the listening socket, and every kept-alive connection, to the end of
         # its grace: whoever connects meanwhile is neither served nor refused.
-        self.set_accept_enabled(False)
         for listener in self.sockets:
             self._accept_all(listener)
             listener.close()
+        self.sockets = []
         for conn in list(self.keepalived_conns):
             # Whoever has begun to send is still served; the answer then says that it is the last.
             if _peek(conn.sock, 1) is None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 import uuid
 from contextlib import ExitStack
 
@@ -138,6 +139,16 @@ def test_more_clients_that_stop_in_the_middle_than_there_are_threads_do_not_stop
             patient.send(HEALTH)
 
             assert patient.read(timeout=60).status == 200
+
+
+def test_more_clients_that_say_nothing_than_there_are_threads_hold_none(base):
+    with ExitStack() as clients:
+        for _ in range(40):
+            clients.enter_context(Connection(base))
+        started = time.monotonic()
+
+        assert exchange(base, request("GET", "/nowhere", HOST))[0].status == 404
+        assert time.monotonic() - started < 3  # the base class gives each of them a thread for five seconds
 
 
 # --- bodies ----------------------------------------------------------------------------

@@ -1,0 +1,93 @@
+"""The two services alone, under gunicorn, on a database of a test's own."""
+
+import re
+import signal
+import subprocess
+import sys
+
+import requests
+
+from tests.system.conftest import ROOT, free_ports, run_module, wait_until
+
+STOP_SECONDS = 30  # gunicorn's own grace is 20
+
+
+class Service:
+    """One gunicorn; `base` is its address."""
+
+    def __init__(self, name, port, environ, folder):
+        self.name = name
+        self.port = port
+        self.base = f"http://127.0.0.1:{port}"
+        self._environ = environ
+        self._log = folder / f"{name}.{port}.log"
+        self.process = None
+
+    def start(self):
+        """Start and return once it listens."""
+        app = f"{self.name}.app:get_app()"
+        bind = f"127.0.0.1:{self.port}"
+        with self._log.open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "-c", "common/gunicorn_conf.py", "--bind", bind, app],
+                cwd=ROOT,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        wait_until(lambda: self.get("/health/live") == 200)
+        return self
+
+    def get(self, path):
+        """Return the status of a GET on a connection of its own, None where nothing answers."""
+        try:
+            return requests.get(self.base + path, timeout=30).status_code
+        except requests.ConnectionError:
+            return None
+
+    def log(self):
+        """Return what it has printed."""
+        return self._log.read_text()
+
+    def workers(self):
+        """Return the pids of all the workers that it ever had."""
+        return [int(pid) for pid in re.findall(r"Booting worker with pid: ([0-9]+)", self.log())]
+
+    def stop(self):
+        """Send TERM and return the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+    def kill(self):
+        """kill -9; gunicorn's workers see that their parent is gone and end."""
+        self.process.kill()
+        self.process.wait()
+
+
+class Services:
+    """Customers and Orders in an environment that names their database; their logs go to `folder`."""
+
+    def __init__(self, environ, folder):
+        customers, orders = free_ports(2)
+        own = {"CUSTOMERS_PORT": str(customers), "ORDERS_PORT": str(orders), "CUSTOMERS_API_BASE": "", "ORDERS_API_BASE": ""}
+        self.environ = environ | own
+        self.customers_service = Service("customers", customers, self.environ, folder)
+        self.orders_service = Service("orders", orders, self.environ, folder)
+        self.both = (self.customers_service, self.orders_service)
+        self.customers, self.orders = self.customers_service.base, self.orders_service.base
+
+    def __enter__(self):
+        for service in self.both:
+            service.start()
+        return self
+
+    def __exit__(self, *exception):
+        for service in self.both:
+            service.stop()
+
+    def prepare(self):
+        """Migrate, and add the demo data."""
+        for module in ("sql.migrate", "sql.seed"):
+            run = run_module(module, environ=self.environ)
+            assert run.returncode == 0, run.stderr

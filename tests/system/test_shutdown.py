@@ -1,0 +1,144 @@
+"""TERM: what runs is finished, nothing new is taken, and nobody is left without an answer."""
+
+import socket
+import threading
+import time
+
+import mysql.connector
+import pytest
+
+from tests.system.conftest import Operator, Shop, wait_until
+from tests.system.raw_http import Connection, request
+from tests.system.services import Services
+
+HEALTH = request("GET", "/health", "Host: api.example")
+QUICK = 8  # seconds, far below gunicorn's grace of 20
+
+
+@pytest.fixture
+def services(stack, tmp_path):
+    """Services of the test's own on the stack's database."""
+    with Services(stack.environ, tmp_path) as services:
+        yield services
+
+
+@pytest.fixture
+def operator(services):
+    return Operator(services, "demo", "demo-password")
+
+
+class Answers(threading.Thread):
+    """Sends an order and keeps what comes."""
+
+    def __init__(self, operator, shop):
+        super().__init__()
+        self._operator, self._shop = operator, shop
+        self.response = None
+        self.start()
+
+    def run(self):
+        order = {"customer_id": self._shop.customer["id"], "items": [{"product_id": self._shop.product["id"], "qty": 1}]}
+        self.response = self._operator.session.post(self._operator.stack.orders + "/orders", json=order, timeout=30)
+
+
+def terminate(service):
+    """Send TERM and return the monotonic time."""
+    service.process.terminate()
+    return time.monotonic()
+
+
+def refuses(service):
+    """Tell whether nobody listens on the service's port any more."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", service.port)) != 0
+
+
+def test_request_that_runs_is_answered_and_nobody_new_is_taken(services, operator, stack):
+    shop, service = Shop(operator), services.orders_service
+    with lock_of(stack, shop.product["id"]):
+        running = Answers(operator, shop)
+        threading.Event().wait(0.5)  # until it waits for the row
+        sent = terminate(service)
+        wait_until(lambda: refuses(service), seconds=1)
+        still_running = service.process.poll() is None and running.is_alive()
+    running.join()
+
+    assert still_running
+    assert running.response.status_code == 201
+    assert service.process.wait(30) == 0
+    assert time.monotonic() - sent < 10
+
+
+class lock_of:
+    """Another client of the database that holds a product's row."""
+
+    def __init__(self, stack, product_id):
+        environ = stack.environ
+        self._connection = mysql.connector.connect(
+            host=environ.get("DB_HOST") or "127.0.0.1",
+            port=int(environ.get("DB_PORT") or 33306),
+            user=environ.get("DB_USER") or "b2b",
+            password=environ.get("DB_PASSWORD") or "b2b-development",
+            database=environ["DB_NAME"],
+            use_pure=False,
+        )
+        self._product_id = product_id
+
+    def __enter__(self):
+        with self._connection.cursor(buffered=True) as cursor:
+            cursor.execute("SELECT id FROM products WHERE id = %s FOR UPDATE", (self._product_id,))
+
+    def __exit__(self, *exception):
+        self._connection.close()
+
+
+def test_idle_connections_are_closed_and_do_not_hold_up_the_end(services):
+    service = services.orders_service
+    with Connection(service.base) as kept, Connection(service.base) as silent:
+        kept.send(HEALTH)
+        assert kept.read().status == 200
+        sent = terminate(service)
+
+        assert service.process.wait(30) == 0
+        assert time.monotonic() - sent < QUICK
+        assert (kept.read(), silent.read()) == (None, None)
+
+
+def test_client_that_has_just_connected_is_answered_for_the_last_time(services):
+    with Connection(services.orders) as connection:
+        terminate(services.orders_service)
+        wait_until(lambda: refuses(services.orders_service), seconds=1)
+        connection.send(HEALTH)
+        answer = connection.read()
+
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert connection.read() is None
+
+
+def test_everybody_who_connects_while_the_service_stops_is_answered_or_refused(services):
+    service, outcomes = services.orders_service, []
+
+    def call_until_refused():
+        while True:
+            try:
+                with Connection(service.base) as connection:
+                    connection.send(HEALTH)
+                    answer = connection.read()
+                    outcomes.append(answer and answer.status)
+            except ConnectionRefusedError:
+                return
+            except OSError as ex:
+                outcomes.append(type(ex).__name__)
+
+    clients = [threading.Thread(target=call_until_refused) for _ in range(8)]
+    for client in clients:
+        client.start()
+    wait_until(lambda: len(outcomes) > 100)
+    terminate(service)
+    for client in clients:
+        client.join(30)
+
+    assert service.process.wait(30) == 0
+    # Who connects in the microseconds between the last accept and the close is reset by the kernel: one, or none.
+    assert set(outcomes) <= {200, "ConnectionResetError"}
+    assert outcomes.count("ConnectionResetError") <= 2
