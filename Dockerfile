@@ -16,6 +16,10 @@ WORKDIR /app
 # --- what is built ----------------------------------------------------------------------
 
 FROM python AS python-packages
+# gunicorn's C parser comes as source. The compiler stays in this stage, so its version matters to nothing.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && \
+    rm -rf /var/lib/apt/lists/*
 COPY requirements.txt ./
 # No pip in it. The driver's plugins for Kerberos, LDAP and the like are 28 MB that nothing here loads.
 RUN python -m venv --without-pip .venv && \
@@ -24,7 +28,7 @@ RUN python -m venv --without-pip .venv && \
 
 FROM python-packages AS contracts
 COPY common/ common/
-COPY openapi/ openapi/
+COPY openapi/*.yaml openapi/
 RUN for name in customers orders orchestrator; do \
       python -m common.contract "openapi/$name.yaml" > "openapi/$name.json" && rm "openapi/$name.yaml" || exit 1; \
     done && rm openapi/common.yaml && python -m compileall -q common
@@ -64,7 +68,8 @@ COPY orders/ orders/
 
 FROM services-and-contracts AS migrations
 COPY --from=node-packages /app/node_modules/@dbmate node_modules/@dbmate/
-COPY sql/ sql/
+COPY sql/*.py sql/seed.sql sql/
+COPY sql/migrations/ sql/migrations/
 CMD ["python", "-m", "sql.migrate"]
 
 # The last, so that `docker build .` makes it.

@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 CONTRACTS := openapi/customers.json openapi/orders.json openapi/orchestrator.json
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS)
 
-.PHONY: help demo run test migrate seed operator offline package deploy db bench-cold-start bench-driver clean
+.PHONY: help demo run test lint migrate seed operator offline package deploy db bench-cold-start bench-driver clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
@@ -31,6 +31,11 @@ run: $(INSTALLED) ## Run the three programs with demo data until Ctrl-C
 
 test: $(INSTALLED) .venv/lambda/installed ## Run every test on a real MySQL (ARGS="-k name" for some)
 	@exec python -m dev.stack test $(ARGS)
+
+lint: $(INSTALLED) ## Check the Dockerfile and docker-compose.yml
+	@hadolint Dockerfile
+	@node_modules/.bin/dclint --config dev/dclint.yml --max-warnings 0 docker-compose.yml
+	@if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
 
 migrate: $(INSTALLED) ## Apply the missing migrations
 	@sql/mysql-server start

@@ -1,0 +1,215 @@
+"""Dockerfile, docker-compose.yml, .env.example, README and the settings' code say the same."""
+
+import re
+
+import pytest
+import yaml
+from dotenv import dotenv_values
+
+from aws.package import own_files, runtime
+from common import config, gunicorn_conf
+from common.config import ConfigError, load_database_settings, load_settings
+from tests.conftest import ROOT
+
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+OURS = ["settings", "migrate", "seed", "customers", "orders", "orchestrator"]
+LASTING = ["mysql", "customers", "orders", "orchestrator"]
+PUBLISHED = {"customers": 3001, "orders": 3002, "orchestrator": 3003}
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+# The ports inside a container are fixed, and so is where the others are.
+SET_BY_COMPOSE = {"DB_HOST", "DB_PORT", "CUSTOMERS_API_BASE", "ORDERS_API_BASE"}
+
+
+class Asked(dict):
+    """An environment that remembers what it was asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def get(self, name, default=None):
+        self.names.add(name)
+        return default
+
+
+@pytest.fixture(scope="module")
+def settings_of_the_code():
+    """The names of all settings that the code reads."""
+    environ = Asked()
+    load_settings(environ)
+    load_database_settings(environ)
+    return environ.names
+
+
+def interpolated(value, environ):
+    """Return a text of the compose file as compose makes it: `${NAME:-default}` where empty is not set."""
+    return re.sub(r"\$\{([A-Z_]+):-([^}]*)\}", lambda found: environ.get(found[1]) or found[2], value)
+
+
+def environment_of(service, **environ):
+    """Return the environment in a container, where compose runs with `environ`."""
+    return {name: interpolated(value, environ) for name, value in SERVICES[service]["environment"].items()}
+
+
+# --- settings --------------------------------------------------------------------------
+
+
+def test_example_of_the_environment_has_every_setting(settings_of_the_code):
+    assert dotenv_values(ROOT / ".env.example").keys() == settings_of_the_code
+
+
+def test_values_of_the_example_are_the_development_values_of_the_code():
+    values = dotenv_values(ROOT / ".env.example")
+
+    assert load_settings(values) == load_settings({})
+    assert load_database_settings(values) == load_database_settings({})
+
+
+def test_table_of_the_readme_has_every_setting(settings_of_the_code):
+    section = (ROOT / "README.md").read_text().split("\n## Configuration\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \|", section, re.MULTILINE)
+
+    assert set(re.findall("[A-Z_]+", " ".join(rows))) == settings_of_the_code
+
+
+def test_compose_takes_every_setting_from_the_environment_but_those_that_containers_fix(settings_of_the_code):
+    taken = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
+
+    assert taken == settings_of_the_code - SET_BY_COMPOSE
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_programs_get_their_settings_and_no_others(service, settings_of_the_code):
+    ports = {"CUSTOMERS_PORT", "ORDERS_PORT", "ORCHESTRATOR_PORT"}
+
+    assert SERVICES[service]["environment"].keys() == settings_of_the_code - ports
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_programs_start_with_nothing_set(service):
+    settings = load_settings(environment_of(service))
+
+    assert settings.jwt_secrets == load_settings({}).jwt_secrets
+    assert load_database_settings(environment_of(service)).password == config.DEVELOPMENT_DB_PASSWORD
+
+
+def test_database_makes_the_account_that_the_programs_use():
+    environ = {"DB_NAME": "shop", "DB_USER": "clerk", "DB_PASSWORD": "of our own"}
+    database = load_database_settings(environment_of("orders", **environ))
+    made = environment_of("mysql", **environ)
+
+    assert (made["MYSQL_DATABASE"], made["MYSQL_USER"], made["MYSQL_PASSWORD"]) == ("shop", "clerk", "of our own")
+    assert (database.name, database.user, database.password) == ("shop", "clerk", "of our own")
+
+
+@pytest.mark.parametrize("missing", ["JWT_SECRET", "SERVICE_TOKEN", "DB_PASSWORD"])
+def test_production_starts_nothing_with_a_development_value(missing):
+    own = {"JWT_SECRET": "j" * 32, "SERVICE_TOKEN": "s" * 32, "DB_PASSWORD": "of our own", missing: ""}
+    environ = environment_of("settings", APP_ENV="production", **own)
+
+    with pytest.raises(ConfigError, match=f"^{missing} "):
+        (load_settings(environ), load_database_settings(environ))
+    # Everything else waits for the service that checks them, MySQL and its new data as well.
+    assert SERVICES["settings"]["command"] == ["python", "-m", "common.config"]
+    assert SERVICES["mysql"]["depends_on"] == {"settings": {"condition": "service_completed_successfully"}}
+
+
+def test_no_secret_stands_in_the_compose_file():
+    text = (ROOT / "docker-compose.yml").read_text()
+
+    assert [secret for secret in (config.DEVELOPMENT_JWT_SECRET, config.DEVELOPMENT_SERVICE_TOKEN) if secret in text] == []
+
+
+# --- containers ------------------------------------------------------------------------
+
+
+def test_only_the_three_ports_are_published_and_on_this_machine_only():
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+
+    assert published == {
+        name: [f"127.0.0.1:${{{name.upper()}_PORT:-{port}}}:{port}"] for name, port in PUBLISHED.items()
+    }
+
+
+@pytest.mark.parametrize(("service", "after"), [("mysql", "settings"), ("migrate", "mysql"), ("customers", "migrate"),
+                                                ("orders", "customers"), ("orchestrator", "orders")])
+def test_programs_start_in_their_order_when_the_one_before_is_well(service, after):
+    wanted = "service_healthy" if after in LASTING else "service_completed_successfully"
+
+    assert SERVICES[service]["depends_on"][after] == {"condition": wanted}
+    assert ("healthcheck" in SERVICES[after]) == (after in LASTING)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_container_is_bounded(service):
+    limits = SERVICES[service]["deploy"]["resources"]["limits"]
+
+    assert limits.keys() == {"cpus", "memory", "pids"}
+    assert SERVICES[service]["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
+    assert SERVICES[service]["restart"] == ("unless-stopped" if service in LASTING else "no")
+    assert "no-new-privileges:true" in SERVICES[service]["security_opt"]
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_programs_can_change_nothing_but_data(service):
+    assert SERVICES[service]["read_only"] is True
+    assert SERVICES[service]["cap_drop"] == ["ALL"]
+    assert "volumes" not in SERVICES[service]
+
+
+def test_requests_that_run_have_the_time_to_end():
+    graces = {name: int(SERVICES[name]["stop_grace_period"].removesuffix("s")) for name in LASTING}
+    longest_call = int(re.search(r"^  timeout: (\d+)$", (ROOT / "serverless.yml").read_text(), re.MULTILINE)[1])
+
+    assert min(graces["customers"], graces["orders"]) > gunicorn_conf.graceful_timeout
+    assert graces["orchestrator"] > longest_call
+
+
+# --- images ----------------------------------------------------------------------------
+
+
+def copied():
+    """Return {stage: [source in the repository, …]} of the Dockerfile."""
+    stages, stage = {}, None
+    for line in DOCKERFILE.splitlines():
+        if found := re.fullmatch(r"FROM \S+ AS (\S+)", line):
+            stage = stages.setdefault(found[1], [])
+        elif found := re.fullmatch(r"COPY (?!--from)(.+) \S+", line):
+            stage += found[1].split()
+    return stages
+
+
+def test_python_is_the_one_of_the_functions():
+    assert re.findall(r"^FROM python:(\d+\.\d+)\.\d+-slim-\w+ AS", DOCKERFILE, re.MULTILINE) == [runtime()]
+
+
+def test_build_sees_what_it_copies_and_nothing_else():
+    first, *allowed, last = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] != "#"]
+
+    assert (first, last) == ("*", "**/__pycache__")
+    assert {line.removeprefix("!") for line in allowed} == {source for stage in copied().values() for source in stage}
+    assert [source for stage in copied().values() for source in stage if not list(ROOT.glob(source))] == []
+
+
+@pytest.mark.parametrize(("program", "stages"), [
+    ("customers", ["contracts", "services-and-contracts"]),
+    ("orders", ["contracts", "services-and-contracts"]),
+    ("orchestrator", ["contracts", "orchestrator"]),
+])  # fmt: skip
+def test_image_has_every_module_of_ours_that_its_program_imports(program, stages):
+    folders = {source.split("/")[0] for stage in stages for source in copied()[stage]}
+
+    assert {path.parts[0] for path in own_files(program)} <= folders
+
+
+def test_nothing_runs_as_root():
+    parents = {stage: parent for parent, stage in re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)}
+    stages = dict(re.findall(r"^FROM \S+ AS (\S+)$(.*?)(?=^FROM|\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
+
+    assert {name: re.findall(r"^USER (.+)$", text, re.MULTILINE) for name, text in stages.items() if "USER" in text} == {
+        "program": ["10001:10001"]
+    }
+    assert parents["orchestrator"] == parents["services-and-contracts"] == "program"
+    assert parents["migrations"] == parents["services"] == "services-and-contracts"
