@@ -29,7 +29,7 @@ demo: $(INSTALLED) ## From nothing to an order created and confirmed, then stop 
 run: $(INSTALLED) ## Run the three programs with demo data until Ctrl-C
 	@exec python -m dev.stack run
 
-test: $(INSTALLED) .venv/lambda/installed ## Run every test on a real MySQL (ARGS="-k name" for some)
+test: $(INSTALLED) .venv/lambda/installed .local/nginx/nginx ## Run every test on a real MySQL (ARGS="-k name" for some)
 	@exec python -m dev.stack test $(ARGS)
 
 lint: $(INSTALLED) ## Check the Dockerfile and docker-compose.yml
@@ -103,6 +103,10 @@ node_modules/.installed: package-lock.json .npmrc .venv/installed
 	@echo "Installing the Node packages into node_modules …"
 	@$(call run_to_end,npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
 	@touch $@
+
+# For the tests of docs/nginx.conf. Ends in a rename, so it needs no stamp.
+.local/nginx/nginx: dev/install-nginx dev/unpack-debian
+	@$(call run_to_end,dev/install-nginx)
 
 $(CONTRACTS): openapi/%.json: openapi/%.yaml openapi/common.yaml common/contract.py .venv/installed
 	@python -m common.contract $< > $@
