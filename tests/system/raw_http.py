@@ -32,11 +32,12 @@ class Answer:
 
 
 class Connection:
-    """A connection to one of the APIs."""
+    """A connection to one of the APIs; `source` is an address of this machine to come from."""
 
-    def __init__(self, base):
+    def __init__(self, base, source=None):
         address = urlsplit(base)
-        self._socket = socket.create_connection((address.hostname, address.port), TIMEOUT)
+        own_address = source and (source, 0)
+        self._socket = socket.create_connection((address.hostname, address.port), TIMEOUT, own_address)
         self._stream = self._socket.makefile("rb")
 
     def __enter__(self):
@@ -72,9 +73,9 @@ class Connection:
         return Answer(int(status), headers, body)
 
 
-def exchange(base, data, method="GET"):
+def exchange(base, data, method="GET", source=None):
     """Send `data` and nothing more; return every answer until the server closes."""
-    with Connection(base) as connection:
+    with Connection(base, source) as connection:
         connection.send(data)
         connection.finish()
         return list(iter(lambda: connection.read(method=method), None))

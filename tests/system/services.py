@@ -59,6 +59,11 @@ class Service:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_SECONDS)
 
+    def end(self):
+        """Stop it if it runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
+
     def kill(self):
         """kill -9; gunicorn's workers see that their parent is gone and end."""
         self.process.kill()

@@ -1,0 +1,410 @@
+"""docs/nginx.conf in nginx: what reaches an instance, how often, under which address, and what nginx answers itself."""
+
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from tests.system.conftest import free_ports, wait_until
+from tests.system.nginx import BALANCER, Nginx, Recorder, answer_ok, break_off, client_at
+from tests.system.proxy import answer
+from tests.system.raw_http import Connection, exchange, request
+
+HOST = "Host: api.example"
+OUTSIDE = "203.0.113.7"
+PROBLEM_MEMBERS = ["type", "title", "status", "detail", "instance", "code", "request_id"]
+BODY_LIMIT = 65_536
+REQUESTS_AT_ONCE = 64
+RATE, AHEAD = 50, 100  # requests in a second from one address, and how many more before that counts
+
+
+@pytest.fixture(scope="module")
+def recorders():
+    """Two instances, which stand for both services."""
+    with Recorder() as first, Recorder() as second:
+        yield first, second
+
+
+@pytest.fixture
+def nginx(recorders, tmp_path):
+    """nginx before the recorders; a new one for each test, for it keeps in mind who has failed and who asked."""
+    ports = [recorder.port for recorder in recorders]
+    with Nginx(tmp_path / "nginx", ports, ports) as nginx:
+        yield nginx
+
+
+@pytest.fixture
+def nginx_before_nobody(tmp_path):
+    """nginx whose instances are all down, and the port of one of them."""
+    ports = free_ports(4)
+    with Nginx(tmp_path / "nobody", ports[:2], ports[2:]) as nginx:
+        nginx.port_of_an_instance = ports[2]
+        yield nginx
+
+
+@pytest.fixture(autouse=True)
+def forgetful(recorders):
+    """What the recorders were told and have kept is forgotten."""
+    for recorder in recorders:
+        recorder.reset()
+
+
+@pytest.fixture
+def client():
+    """A session of a client without limits, as our own programs are."""
+    with client_at("127.0.0.1") as client:
+        yield client
+
+
+def received(recorders):
+    """Return all requests that came to an instance."""
+    return recorders[0].requests + recorders[1].requests
+
+
+def ask(base, message, source=None):
+    """Send a request as bytes and return its answer."""
+    with Connection(base, source) as connection:
+        connection.send(message)
+        return connection.read()
+
+
+def assert_problem(response, status, code):
+    """Check a problem document of nginx's, whole."""
+    document = response.json()
+    assert (response.status_code, document["code"]) == (status, code)
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert list(document) == PROBLEM_MEMBERS
+    assert document["status"] == status
+    assert document["type"] == f"urn:problem-type:b2b:{code}"
+    assert document["request_id"] == response.headers["X-Request-ID"]
+    assert document["instance"] == f"urn:request:{document['request_id']}"
+    assert "nginx/" not in response.headers["Server"]
+
+
+# --- the file --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("behind_balancer", [False, True])
+def test_nginx_takes_the_file_without_a_word(tmp_path, behind_balancer):
+    nginx = Nginx(tmp_path / "nginx", free_ports(2), free_ports(2), behind_balancer)
+
+    assert nginx.check() == (0, "")
+
+
+# --- instances -------------------------------------------------------------------------
+
+
+def test_instances_are_asked_in_turn(nginx, recorders, client):
+    for _ in range(20):
+        assert client.get(nginx.orders + "/orders").status_code == 200
+
+    assert [len(recorder.requests) for recorder in recorders] == [10, 10]
+
+
+def test_each_listener_has_its_service(tmp_path, client):
+    with Recorder() as customers, Recorder() as orders:
+        with Nginx(tmp_path / "two", [customers.port] * 2, [orders.port] * 2) as nginx:
+            client.get(nginx.customers + "/a")
+            client.get(nginx.orders + "/b")
+
+    assert [path for _, path, _ in customers.requests] == ["/a"]
+    assert [path for _, path, _ in orders.requests] == ["/b"]
+
+
+def test_address_goes_on_as_it_was_sent(nginx, recorders):
+    target = "/a%2Fb//c/./d?search=%C3%A9+e&limit=1"
+
+    ask(nginx.orders, request("GET", target, HOST))
+
+    assert [path for _, path, _ in received(recorders)] == [target]
+
+
+def test_many_requests_share_few_connections(nginx, recorders):
+    def ask(_):
+        with client_at("127.0.0.1") as client:
+            return [client.get(nginx.orders + "/orders").status_code for _ in range(50)]
+
+    with ThreadPoolExecutor(4) as clients:
+        statuses = sum(clients.map(ask, range(4)), [])
+
+    assert statuses == [200] * 200
+    # At most one for each client to each instance.
+    assert len(recorders[0].connections + recorders[1].connections) <= 8
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_request_that_may_be_repeated_goes_to_the_next_instance_when_one_breaks_off(nginx, recorders, client, method):
+    recorders[0].script(break_off)
+
+    responses = [client.request(method, nginx.orders + "/orders/1") for _ in range(2)]
+
+    assert [response.status_code for response in responses] == [200, 200]
+    assert len(received(recorders)) == 3
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_change_that_may_have_been_received_is_sent_once_and_is_502(nginx, recorders, client, method):
+    for recorder in recorders:
+        recorder.script(break_off)
+
+    response = client.request(method, nginx.orders + "/orders", json={})
+
+    assert_problem(response, 502, "upstream_broken")
+    assert len(received(recorders)) == 1
+
+
+def test_instance_that_does_not_answer_in_time_is_504_and_is_not_asked_twice(recorders, tmp_path, client):
+    ports = [recorder.port for recorder in recorders]
+    done = threading.Event()
+    for recorder in recorders:
+        recorder.script(lambda handler: done.wait(30))
+    times = [("proxy_read_timeout 30s;", "proxy_read_timeout 1s;")]
+
+    with Nginx(tmp_path / "impatient", ports, ports, also=times) as nginx:
+        response = client.post(nginx.orders + "/orders", json={})
+    done.set()
+
+    assert_problem(response, 504, "upstream_timeout")
+    assert len(received(recorders)) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_all_instances_down_is_503_with_retry_after(nginx_before_nobody, client, method):
+    # The third finds none that is to be tried: each has failed three times.
+    for _ in range(5):
+        response = client.request(method, nginx_before_nobody.orders + "/orders")
+
+        assert_problem(response, 503, "service_unavailable")
+        assert response.headers["Retry-After"] == "2"
+
+
+def test_instance_that_is_back_after_all_were_down_is_used_again(nginx_before_nobody, client):
+    address = nginx_before_nobody.orders + "/orders"
+    assert {client.get(address).status_code for _ in range(5)} == {503}
+
+    with Recorder(nginx_before_nobody.port_of_an_instance):
+        wait_until(lambda: client.get(address).status_code == 200, seconds=10)
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 429, 500, 502, 503, 504])
+def test_answer_of_an_instance_goes_through_untouched(nginx, recorders, client, status):
+    def refuse(handler):
+        answer(handler, status, "application/problem+json", b'{"code":"own"}', [("Retry-After", "7")])
+
+    for recorder in recorders:
+        recorder.script(refuse)
+
+    response = client.post(nginx.orders + "/orders", json={})
+
+    assert (response.status_code, response.content) == (status, b'{"code":"own"}')
+    assert response.headers["Retry-After"] == "7"
+    assert len(received(recorders)) == 1
+
+
+# --- limits ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("as_chunks", [False, True])
+def test_body_over_the_limit_is_413_and_reaches_no_instance(nginx, recorders, client, as_chunks):
+    body = b" " * (BODY_LIMIT + 1)
+
+    response = client.post(nginx.orders + "/orders", data=iter([body]) if as_chunks else body)
+
+    assert_problem(response, 413, "payload_too_large")
+    assert received(recorders) == []
+
+
+@pytest.mark.parametrize("as_chunks", [False, True])
+def test_body_of_the_limit_reaches_an_instance_with_its_length(nginx, recorders, client, as_chunks):
+    body = b" " * BODY_LIMIT
+
+    response = client.post(nginx.orders + "/orders", data=iter([body]) if as_chunks else body)
+
+    assert response.status_code == 200
+    assert [headers["Content-Length"] for _, _, headers in received(recorders)] == [str(BODY_LIMIT)]
+
+
+def test_too_many_requests_of_one_address_are_429_and_others_are_served(nginx, recorders, client):
+    started = time.monotonic()
+    with client_at("127.0.0.2") as wild, ThreadPoolExecutor(8) as threads:
+        responses = list(threads.map(lambda _: wild.get(nginx.orders + "/orders"), range(400)))
+        took = time.monotonic() - started
+        other = client.get(nginx.orders + "/orders")
+
+    refused = [response for response in responses if response.status_code == 429]
+    assert_problem(refused[0], 429, "too_many_requests")
+    assert refused[0].headers["Retry-After"] == "1"
+    assert AHEAD <= len(responses) - len(refused) <= 1 + AHEAD + RATE * took
+    assert other.status_code == 200
+
+
+def test_too_many_requests_at_once_of_one_address_are_429(nginx):
+    half = request("POST", "/orders", HOST, "Content-Length: 100", body=b"{")
+    with ExitStack() as slow, client_at("127.0.0.3") as client:
+        for _ in range(REQUESTS_AT_ONCE):
+            slow.enter_context(Connection(nginx.orders, source="127.0.0.3")).send(half)
+
+        wait_until(lambda: client.get(nginx.orders + "/orders").status_code == 429)
+        refused = client.get(nginx.orders + "/orders")
+
+    assert_problem(refused, 429, "too_many_requests")
+
+
+def test_our_own_programs_have_no_limit(nginx, client):
+    with ThreadPoolExecutor(8) as threads:
+        responses = threads.map(lambda _: client.get(nginx.customers + "/internal/customers/1"), range(300))
+
+    assert {response.status_code for response in responses} == {200}
+
+
+def test_slow_clients_reach_no_instance_until_they_are_done(nginx, recorders):
+    whole = request("POST", "/orders", HOST, "Content-Length: 2", body=b"{}")
+    with ExitStack() as slow:
+        connections = [slow.enter_context(Connection(nginx.orders, source="127.0.0.4")) for _ in range(40)]
+        for connection in connections:
+            connection.send(whole[:-1])
+        threading.Event().wait(0.3)
+        before = len(received(recorders))
+        for connection in connections:
+            connection.send(whole[-1:])
+        statuses = [connection.read().status for connection in connections]
+
+    assert before == 0
+    assert statuses == [200] * 40
+
+
+# --- what nginx refuses ----------------------------------------------------------------
+
+LENGTH_2, CHUNKED = "Content-Length: 2", "Transfer-Encoding: chunked"
+REFUSED = {
+    "bytes": (b"\x00\xff\xfe" * 300 + b"\r\n\r\n", 400, "invalid_request"),
+    "no Host": (request("GET", "/orders"), 400, "invalid_request"),
+    "two lengths": (request("POST", "/orders", HOST, LENGTH_2, "Content-Length: 9", body=b"{}"), 400, "invalid_request"),
+    "chunked and length": (request("POST", "/orders", HOST, CHUNKED, LENGTH_2, body=b"{}"), 400, "invalid_request"),
+    "unknown coding": (request("POST", "/orders", HOST, "Transfer-Encoding: gzip"), 400, "invalid_request"),
+    "version of tomorrow": (request("GET", "/orders", HOST, version="HTTP/9.9"), 400, "invalid_request"),
+    "request line of 20 KB": (request("GET", "/orders?search=" + "a" * 20_000, HOST), 400, "invalid_request"),
+    "header of 20 KB": (request("GET", "/orders", HOST, "X-Long: " + "a" * 20_000), 400, "invalid_request"),
+    "TRACE": (request("TRACE", "/orders", HOST), 405, "method_not_allowed"),
+    "nginx's own address": (request("GET", "/problems/upstream_broken", HOST), 404, "not_found"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "status", "code"), REFUSED.values(), ids=REFUSED)
+def test_what_nginx_refuses_is_a_problem_and_reaches_no_instance(nginx, recorders, message, status, code):
+    answers = exchange(nginx.orders, message)
+
+    assert [(answer.status, answer.code) for answer in answers] == [(status, code)]
+    assert answers[0].request_id
+    assert received(recorders) == []
+
+
+def test_head_of_a_refusal_has_no_body(nginx_before_nobody, client):
+    response = client.head(nginx_before_nobody.orders + "/orders")
+
+    assert (response.status_code, response.content) == (503, b"")
+
+
+# --- who asks --------------------------------------------------------------------------
+
+
+def test_instance_sees_the_address_of_the_client_and_none_that_it_claims(nginx, recorders):
+    forged = {"X-Forwarded-For": OUTSIDE, "X-Real-IP": OUTSIDE, "Forwarded": f"for={OUTSIDE}",
+              "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}  # fmt: skip
+
+    with client_at("127.0.0.5") as client:
+        client.get(nginx.orders + "/orders", headers=forged)
+
+    headers = received(recorders)[0][2]
+    assert headers["X-Forwarded-For"] == "127.0.0.5"
+    assert headers["X-Forwarded-Proto"] == "http"
+    assert [headers[name] for name in ("X-Real-IP", "Forwarded", "X-Forwarded-Host")] == [None] * 3
+    assert nginx.access_log(1)[0]["address"] == "127.0.0.5"
+
+
+@pytest.mark.parametrize("claim", [OUTSIDE, f"198.51.100.1, {OUTSIDE}"], ids=["alone", "after what the client claims"])
+def test_balancer_is_believed_for_whom_it_asks(nginx, recorders, claim):
+    with client_at(BALANCER) as balancer:
+        balancer.get(nginx.orders + "/orders", headers={"X-Forwarded-For": claim})
+
+    assert received(recorders)[0][2]["X-Forwarded-For"] == OUTSIDE
+
+
+def test_clients_of_the_balancer_have_a_limit_each(nginx):
+    with client_at(BALANCER) as balancer, ThreadPoolExecutor(8) as threads:
+        claims = [{"X-Forwarded-For": f"198.51.100.{number % 4}"} for number in range(300)]
+        calls = threads.map(lambda claim: balancer.get(nginx.orders + "/orders", headers=claim), claims)
+
+    assert {response.status_code for response in calls} == {200}
+
+
+def test_id_of_the_request_passes_both_ways(nginx, recorders, client):
+    response = client.get(nginx.orders + "/orders", headers={"X-Request-ID": "erp-4711"})
+
+    assert received(recorders)[0][2]["X-Request-ID"] == "erp-4711"
+    assert response.headers["X-Request-ID"] == "erp-4711"
+    assert nginx.access_log(1)[0]["request_id"] == "erp-4711"
+
+
+@pytest.mark.parametrize("given", [None, "two words", "a" * 65, '"}'], ids=["none", "two words", "too long", "quotes"])
+def test_request_without_a_fit_id_gets_a_new_one(nginx, recorders, client, given):
+    response = client.get(nginx.orders + "/orders", headers={"X-Request-ID": given})
+
+    passed_on = received(recorders)[0][2]["X-Request-ID"]
+    assert len(passed_on) == 32
+    assert response.headers["X-Request-ID"] == passed_on
+
+
+def test_refusal_of_nginx_has_the_id_of_the_request(nginx_before_nobody, client):
+    response = client.get(nginx_before_nobody.orders + "/orders", headers={"X-Request-ID": "erp-4711"})
+
+    assert response.json()["request_id"] == "erp-4711"
+
+
+INTERNAL = ["/internal/customers/1", "//internal/customers/1", "/%69nternal/customers/1", "/x/../internal/customers/1",
+            "/internal%2Fcustomers/1", "http://elsewhere.example/internal/customers/1"]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", INTERNAL)
+def test_internal_address_is_nowhere_from_outside(nginx, recorders, target):
+    message = request("GET", target, HOST, f"X-Forwarded-For: {OUTSIDE}")
+
+    answer = ask(nginx.customers, message, source=BALANCER)
+
+    assert (answer.status, answer.code) == (404, "not_found")
+    assert received(recorders) == []
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3", "172.31.0.1", "192.168.0.1", "fd00::1", "127.0.0.1"])
+def test_internal_address_is_there_for_private_ones(nginx, address):
+    message = request("GET", "/internal/customers/1", HOST, f"X-Forwarded-For: {address}")
+
+    assert ask(nginx.customers, message, source=BALANCER).status == 200
+
+
+# --- log -------------------------------------------------------------------------------
+
+
+def test_log_has_a_line_for_each_request_and_each_try(nginx, recorders, client):
+    recorders[0].script(break_off)
+    for _ in range(2):
+        client.get(nginx.orders + "/orders/1")
+
+    lines = nginx.access_log(2)
+    assert sorted(line["upstream_status"] for line in lines) == ["200", "502, 200"]
+    line = lines[0]
+    assert (line["service"], line["method"], line["path"], line["status"]) == ("orders", "GET", "/orders/1", 200)
+
+
+@pytest.mark.parametrize("server", ["nginx", "nginx_before_nobody"])
+def test_query_strings_are_in_no_log(request, server, client):
+    nginx, needle = request.getfixturevalue(server), uuid.uuid4().hex
+
+    client.get(nginx.orders + f"/orders?search={needle}")
+    client.post(nginx.orders + f"/orders?search={needle}", data=b" " * (BODY_LIMIT + 1))
+
+    assert [line["path"] for line in nginx.access_log(2)] == ["/orders"] * 2
+    assert needle not in nginx.logs()
