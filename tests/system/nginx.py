@@ -27,7 +27,7 @@ TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 class Nginx:
     """nginx before instances, lists of ports; `behind_balancer` takes the lines for a balancer in.
 
-    `also` are further replacements in the file, for what would take a test too long.
+    `also` are further replacements in the file, (old, new).
     """
 
     def __init__(self, folder, customers, orders, behind_balancer=True, also=()):
@@ -39,7 +39,7 @@ class Nginx:
         self._configuration = folder / "nginx.conf"
         self._ports = (*customers, *orders)
         text = CONFIGURATION.read_text()
-        for old, new in [*self._places(), *also]:
+        for old, new in [*also, *self._places()]:
             assert text.count(old) == 1, old
             text = text.replace(old, new)
         if behind_balancer:
@@ -55,8 +55,8 @@ class Nginx:
         temporary = "".join(f"    {name}_temp_path {self._folder / name};\n" for name in TEMPORARY)
         return [
             *zip(servers, [f"server 127.0.0.1:{port} max" for port in self._ports], strict=True),
-            ("listen 8081;", f"listen 127.0.0.1:{self.customers_port};"),
-            ("listen 8082;", f"listen 127.0.0.1:{self.orders_port};"),
+            ("listen 8081", f"listen 127.0.0.1:{self.customers_port}"),
+            ("listen 8082", f"listen 127.0.0.1:{self.orders_port}"),
             (" 8081 customers;", f" {self.customers_port} customers;"),
             (" 8082 orders;", f" {self.orders_port} orders;"),
             ("/run/nginx.pid", str(self._folder / "nginx.pid")),
@@ -114,9 +114,12 @@ class Nginx:
 
     def access_log(self, count=0):
         """Return the lines of the access log, parsed, once there are `count`: each comes after its answer."""
-        log = self._folder / "access.log"
-        wait_until(lambda: log.read_text().count("\n") >= count)
-        return [json.loads(line) for line in log.read_text().splitlines()]
+        wait_until(lambda: len(self._whole_lines()) >= count)
+        return [json.loads(line) for line in self._whole_lines()]
+
+    def _whole_lines(self):
+        # Behind the last end of a line is one that is half written, or nothing.
+        return (self._folder / "access.log").read_text().split("\n")[:-1]
 
     def logs(self):
         """Return everything that nginx has written."""

@@ -14,7 +14,7 @@ import requests
 
 from tests.system.conftest import Operator, Shop, free_ports, wait_until
 from tests.system.mysql_server import OwnServer
-from tests.system.services import Services
+from tests.system.services import Service, Services
 
 THREADS = 16  # of a service: two workers with eight
 
@@ -100,6 +100,29 @@ def test_write_on_a_read_only_database_is_503_and_the_next_connects_anew(server,
     assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
     assert len(before - after) == 1
     assert operator.create(services.orders, "/orders", order)["status"] == "CREATED"
+
+
+def test_database_without_a_free_connection_is_503_until_there_is_one(server, services, operator, tmp_path):
+    (port,) = free_ports(1)
+    service, authorization = Service("orders", port, services.environ, tmp_path), operator.session.headers["Authorization"]
+
+    def read():
+        return requests.get(f"{service.base}/orders", headers={"Authorization": authorization}, timeout=30)
+
+    with root_of(server) as cursor:
+        cursor.execute("SET GLOBAL max_connections = 1")  # root's
+        try:
+            service.start()
+            refused, ready = read(), readiness(service.base)
+        finally:
+            cursor.execute("SET GLOBAL max_connections = 100")
+        served = read()
+    service.end()
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
+    assert refused.headers["Retry-After"] == "2"
+    assert ready == (503, "database_unavailable")
+    assert served.status_code == 200
 
 
 def connections(cursor):

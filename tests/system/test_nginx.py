@@ -1,5 +1,7 @@
 """docs/nginx.conf in nginx: what reaches an instance, how often, under which address, and what nginx answers itself."""
 
+import re
+import subprocess
 import threading
 import time
 import uuid
@@ -8,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.system.conftest import free_ports, wait_until
+from tests.system.conftest import ROOT, free_ports, wait_until
 from tests.system.nginx import BALANCER, Nginx, Recorder, answer_ok, break_off, client_at
 from tests.system.proxy import answer
 from tests.system.raw_http import Connection, exchange, request
@@ -92,6 +94,42 @@ def test_nginx_takes_the_file_without_a_word(tmp_path, behind_balancer):
     nginx = Nginx(tmp_path / "nginx", free_ports(2), free_ports(2), behind_balancer)
 
     assert nginx.check() == (0, "")
+
+
+@pytest.fixture
+def tls(recorders, tmp_path):
+    """nginx with the lines of docs/scaling.md for TLS, and a certificate; `certificate` is its path."""
+    certificate, key = tmp_path / "fullchain.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=b2b", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (lines,) = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs" / "scaling.md").read_text(), re.DOTALL)
+    also = [
+        ("        listen 8081; # Customers\n        listen 8082; # Orders\n", lines),
+        ("/etc/nginx/tls/fullchain.pem", str(certificate)),
+        ("/etc/nginx/tls/key.pem", str(key)),
+    ]
+    ports = [recorder.port for recorder in recorders]
+    with Nginx(tmp_path / "tls", ports, ports, also=also) as nginx:
+        nginx.certificate = str(certificate)
+        yield nginx
+
+
+def test_lines_for_tls_are_taken_and_serve_both(tls, recorders, client):
+    assert tls.check() == (0, "")
+    for base in (tls.customers, tls.orders):
+        assert client.get(base.replace("http:", "https:") + "/health", verify=tls.certificate).status_code == 200
+
+    assert {headers["X-Forwarded-Proto"] for _, _, headers in received(recorders)} == {"https"}
+
+
+def test_request_in_the_clear_where_tls_is_spoken_is_400(tls, recorders, client):
+    response = client.get(tls.orders + "/orders")
+
+    assert_problem(response, 400, "invalid_request")
+    assert received(recorders) == []
 
 
 # --- instances -------------------------------------------------------------------------
@@ -397,6 +435,13 @@ def test_log_has_a_line_for_each_request_and_each_try(nginx, recorders, client):
     assert sorted(line["upstream_status"] for line in lines) == ["200", "502, 200"]
     line = lines[0]
     assert (line["service"], line["method"], line["path"], line["status"]) == ("orders", "GET", "/orders/1", 200)
+
+
+def test_log_names_the_method_of_a_refused_request(nginx_before_nobody, client):
+    client.post(nginx_before_nobody.orders + "/orders", json={})
+
+    (line,) = nginx_before_nobody.access_log(1)
+    assert (line["method"], line["path"], line["status"]) == ("POST", "/orders", 503)
 
 
 @pytest.mark.parametrize("server", ["nginx", "nginx_before_nobody"])

@@ -216,16 +216,16 @@ def test_instance_that_ends_under_load_loses_no_order_and_makes_none_twice(clust
 
     with Clients(6, order_until_it_is_made) as clients:
         wait_until(lambda: len(clients.results) > 50)
-        assert ended.stop() == 0
+        status = ended.stop()
         made = len(clients.results)
         wait_until(lambda: len(clients.results) > made + 50)
-    ended.start()
+        ended.start()
 
+    assert status == 0
     assert STOCK - shop.stock() == len(keys)
-    # 502: gunicorn closed a kept connection at the moment at which nginx sent the order into it.
-    assert set(sum(clients.results, [])) <= {201, 502}
-    refused = [statuses for statuses in clients.results if len(statuses) > 1]
-    assert len(refused) < 10
+    # One each now and then: gunicorn closed a kept connection while nginx sent (502) or was about to send (503).
+    assert set(sum(clients.results, [])) <= {201, 502, 503}
+    assert sum(len(statuses) > 1 for statuses in clients.results) < 10
 
 
 def test_instance_that_is_taken_out_first_ends_without_a_single_failure(cluster, operator, shop):
