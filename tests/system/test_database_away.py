@@ -104,10 +104,10 @@ def test_write_on_a_read_only_database_is_503_and_the_next_connects_anew(server,
 
 def test_database_without_a_free_connection_is_503_until_there_is_one(server, services, operator, tmp_path):
     (port,) = free_ports(1)
-    service, authorization = Service("orders", port, services.environ, tmp_path), operator.session.headers["Authorization"]
+    service = Service("orders", port, services.environ, tmp_path)
 
     def read():
-        return requests.get(f"{service.base}/orders", headers={"Authorization": authorization}, timeout=30)
+        return requests.get(f"{service.base}/orders", headers=operator.session.headers, timeout=30)
 
     with root_of(server) as cursor:
         cursor.execute("SET GLOBAL max_connections = 1")  # root's
