@@ -1,8 +1,10 @@
 """gunicorn's threaded worker with its gaps closed: who may hold a thread, how it stops, errors in HTML."""
 
+import re
 import selectors
 import socket
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -19,10 +21,22 @@ RECEIVE_SECONDS = 5
 
 # Health checks have threads of their own: those of the others may all be waiting for a database
 # that hangs, and a process that doesn't answer for that long is taken for dead, and killed.
-HEALTH_THREADS = 2
-_HEALTH_CHECK = b"GET /health"
+# Whether we live does not wait behind those who ask whether the database does.
+LIVE_THREADS = 1
+READY_THREADS = 2
+# A probe's whole request, which has no body: whoever sends less, or slowly, gets a thread of the others.
+_HEALTH_CHECK = re.compile(rb"GET /health(?!.*\r\n(?:content-length|transfer-encoding|expect)\b).*?\r\n\r\n", re.DOTALL | re.I)
+_PEEK_BYTES = 4096
 
-# While we stop: for a client that has just connected, to send what it came for.
+# For a connection that has not sent a byte; a client opens one because it has something to send.
+FIRST_BYTE_SECONDS = 10
+
+# After an answer that ends a connection we go on reading for so long, and so much, before we close:
+# a close with bytes unread resets the connection, and the client may lose the answer (RFC 9112, 9.6).
+LINGER_SECONDS = 2
+LINGER_BYTES = 65_536
+
+# While we stop: for whoever is connected, to send what it is about to send.
 LAST_CALL_SECONDS = 1
 
 
@@ -30,33 +44,44 @@ class Worker(ThreadWorker):
     """Serves a request in a thread; `worker_class` in gunicorn_conf.py."""
 
     def init_process(self):
-        """Make the pool for health checks, in the forked process as the base class makes its own."""
-        self._health_pool = ThreadPoolExecutor(HEALTH_THREADS)
+        """Make what the base class lacks, in the forked process as it makes its own pool."""
+        self._live_pool = ThreadPoolExecutor(LIVE_THREADS)
+        self._ready_pool = ThreadPoolExecutor(READY_THREADS)
+        self._lingering = deque()  # of connections, by their timeout
         super().init_process()
 
     # --- who gets a thread -------------------------------------------------------------
 
     def enqueue_req(self, conn):
         """Give a connection to a thread, but only once it has begun to send a request."""
-        beginning = _peek(conn.sock, len(_HEALTH_CHECK))
+        beginning = _peek(conn.sock, _PEEK_BYTES)
         if beginning is None:
             self._wait_for_data(conn)
             return
-        pool = self._health_pool if beginning == _HEALTH_CHECK else self.tpool
-        done = pool.submit(self.handle, conn)
+        conn.close = partial(self._close, conn)
+        done = self._pool_for(beginning).submit(self.handle, conn)
         done.add_done_callback(lambda future: self.method_queue.defer(self.finish_request, conn, future))
+
+    def _pool_for(self, beginning):
+        if not _HEALTH_CHECK.fullmatch(beginning):
+            return self.tpool
+        return self._ready_pool if beginning.startswith(b"GET /health/ready") else self._live_pool
 
     def _wait_for_data(self, conn):
         # What the base class does after five seconds, in which the connection holds a thread.
         conn.sock.setblocking(False)
-        conn.timeout = time.monotonic() + (self.cfg.keepalive if self.alive else LAST_CALL_SECONDS)
+        conn.timeout = time.monotonic() + (FIRST_BYTE_SECONDS if self.alive else LAST_CALL_SECONDS)
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def handle(self, conn):
         """Serve one request; the base class makes the socket block for ever before `init`."""
-        conn.init = partial(_init_with_timeout, conn)
+        conn.init = partial(self._init_with_timeout, conn)
         return super().handle(conn)
+
+    def _init_with_timeout(self, conn):
+        TConn.init(conn)
+        conn.sock.settimeout(RECEIVE_SECONDS if self.alive else LAST_CALL_SECONDS)
 
     # --- the end -----------------------------------------------------------------------
 
@@ -79,15 +104,10 @@ class Worker(ThreadWorker):
             self._accept_all(listener)
             listener.close()
         self.sockets = []
-        for conn in list(self.keepalived_conns):
-            # Whoever has begun to send is still served; the answer then says that it is the last.
-            if _peek(conn.sock, 1) is None:
-                self.keepalived_conns.remove(conn)
-                self.poller.unregister(conn.sock)
-                self.nr_conns -= 1
-                conn.close()
-        for conn in self.pending_conns:
-            conn.timeout = min(conn.timeout, time.monotonic() + LAST_CALL_SECONDS)
+        # Not closed at once: a proxy may be sending into one. Its answer says that it is the last.
+        last_call = time.monotonic() + LAST_CALL_SECONDS
+        for conn in (*self.keepalived_conns, *self.pending_conns):
+            conn.timeout = min(conn.timeout, last_call)
 
     def _accept_all(self, listener):
         # Those who are connected already have been promised an answer.
@@ -99,6 +119,48 @@ class Worker(ThreadWorker):
     def wait_for_and_dispatch_events(self, timeout):
         """Wait a second at most, so that connections that send nothing end on time while we stop, too."""
         super().wait_for_and_dispatch_events(min(timeout, 1.0))
+
+    # --- connections that end ----------------------------------------------------------
+
+    def _close(self, conn, graceful=False):
+        if not graceful:
+            util.close(conn.sock)
+            return
+        # The base class waits here for each client in turn, and for nothing else meanwhile.
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+        except OSError:
+            util.close(conn.sock)
+            return
+        self.nr_conns += 1  # still open, though the base class has counted it off
+        conn.bytes_to_drain = LINGER_BYTES
+        conn.timeout = time.monotonic() + LINGER_SECONDS
+        self._lingering.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
+
+    def _drain(self, conn, sock):
+        try:
+            read = len(sock.recv(4096))
+        except BlockingIOError:
+            return
+        except OSError:
+            read = 0
+        conn.bytes_to_drain -= read
+        if read == 0 or conn.bytes_to_drain <= 0:
+            self._lingering.remove(conn)
+            self._end_lingering(conn)
+
+    def _end_lingering(self, conn):
+        self.poller.unregister(conn.sock)
+        util.close(conn.sock)
+        self.nr_conns -= 1
+
+    def murder_pending(self):
+        """Close connections whose time is over; the base class asks for it once a second."""
+        super().murder_pending()
+        while self._lingering and self._lingering[0].timeout <= time.monotonic():
+            self._end_lingering(self._lingering.popleft())
 
     # --- errors ------------------------------------------------------------------------
 
@@ -133,8 +195,3 @@ def _peek(sock, size):
         return None
     except OSError:
         return b""  # a thread finds out
-
-
-def _init_with_timeout(conn):
-    TConn.init(conn)
-    conn.sock.settimeout(RECEIVE_SECONDS)

@@ -3,20 +3,26 @@
 gunicorn_worker.py keeps threads for these, so that they answer when all others wait for the database.
 """
 
+import logging
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from mysql.connector import errors
 
-from common.problems import DatabaseReadOnly, DatabaseUnavailable, SchemaOutdated
+from common.problems import DatabaseReadOnly, DatabaseUnavailable, InternalError, Problem, SchemaOutdated
 from common.web import send_json
+
+log = logging.getLogger(__name__)
 
 # The newest migration that this code needs. A newer one may be there: it comes before its code does.
 SCHEMA_VERSION = "0001"
 
-# Who probes us waits a second, commonly; what is left of it is for the network and a busy machine.
-PATIENCE_SECONDS = 0.7
+# Seconds. Who probes us waits for one, commonly; what is left of it is for the network and a busy machine.
+PATIENCE = 0.7
+# For so long an answer is given again: many who ask cost the database some three connections a second.
+FRESH = 0.3
+# A server that drips bytes holds a check for ever, since the driver's timeouts are for each read.
+ABANDONED = 5
 
 ER_NO_SUCH_TABLE = 1146
 
@@ -39,35 +45,61 @@ class Readiness:
         self._service = service
         self._database = database.impatient()
         self._lock = threading.Lock()
-        # Its one thread starts with the first probe: after the fork, with a connection of its own.
-        self._executor = ThreadPoolExecutor(max_workers=1)
-        self._check = None  # the one that runs, or ran last
-        self._deadline = None  # monotonic; of all who wait for it
+        self._check = None  # the latest
 
     def on_get(self, req, resp):
-        """Answer once the database has, or raise what is wrong with it."""
+        """Answer what the latest check finds, or raise what is wrong with the database."""
         with self._lock:
-            if self._check is None or self._check.done():
-                self._check = self._executor.submit(self._ask)
-                self._deadline = time.monotonic() + PATIENCE_SECONDS
-            check, deadline = self._check, self._deadline
-        try:
-            check.result(max(0, deadline - time.monotonic()))
-        except TimeoutError:
-            # The check goes on alone. Until it ends, whoever asks is told at once.
-            raise DatabaseUnavailable() from None
+            if self._check is None or self._check.is_old():
+                self._check = _Check(self._database)
+            check = self._check
+        check.wait()
         send_json(resp, {"ok": True, "status": "ok", "service": self._service})
 
-    def _ask(self):
+
+class _Check:
+    """Asks the database once, in a thread of its own; all who come meanwhile wait for the same."""
+
+    def __init__(self, database):
+        self._database = database
+        self._started = time.monotonic()
+        self._problem = None
+        self._is_done = threading.Event()
+        self._ended = None
+        # A daemon: no exit waits for it.
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def is_old(self):
+        now = time.monotonic()
+        return now > self._ended + FRESH if self._is_done.is_set() else now > self._started + ABANDONED
+
+    def wait(self):
+        """Return if all is well, raise the problem if not, `PATIENCE` after the start at the latest."""
+        if not self._is_done.wait(max(0, self._started + PATIENCE - time.monotonic())):
+            raise DatabaseUnavailable()
+        if self._problem is not None:
+            raise self._problem()
+
+    def _run(self):
         try:
-            row = self._database.read(_select_state)
-        except errors.ProgrammingError as ex:
-            if ex.errno == ER_NO_SUCH_TABLE:
-                raise SchemaOutdated() from ex
-            raise
-        if row["is_read_only"]:
-            # Perhaps a server that has been replaced: the next probe connects anew.
+            self._ask()
+        except Problem as ex:
+            self._problem = type(ex)
+        except errors.Error as ex:
+            log.warning("readiness: MySQL says errno=%s", ex.errno)
+            self._problem = SchemaOutdated if ex.errno == ER_NO_SUCH_TABLE else DatabaseUnavailable
+        except BaseException:
+            self._problem = InternalError
+            raise  # to the log
+        finally:
+            # A new connection each time, as a thread needs that has none yet.
             self._database.close()
+            self._ended = time.monotonic()
+            self._is_done.set()
+
+    def _ask(self):
+        row = self._database.read(_select_state)
+        if row["is_read_only"]:
             raise DatabaseReadOnly()
         if not row["has_schema"]:
             raise SchemaOutdated()
@@ -77,7 +109,7 @@ def _select_state(cursor):
     # dbmate keeps the table; innodb_read_only is how a replica of Aurora says it.
     cursor.execute(
         """
-        SELECT @@GLOBAL.read_only OR @@GLOBAL.innodb_read_only AS is_read_only,
+        SELECT @@GLOBAL.read_only OR @@GLOBAL.innodb_read_only OR @@SESSION.transaction_read_only AS is_read_only,
                EXISTS (SELECT 1 FROM schema_migrations WHERE version = %s) AS has_schema
         """,
         (SCHEMA_VERSION,),

@@ -98,6 +98,9 @@ class HangingDatabase:
         self.released.wait(30)
         return {"is_read_only": 0, "has_schema": 1}
 
+    def close(self):
+        """Nothing is open."""
+
 
 def test_probes_of_a_hanging_database_share_one_check_and_end_within_a_second(make_orders_api):
     database = HangingDatabase()
@@ -120,3 +123,31 @@ def test_probes_of_a_hanging_database_share_one_check_and_end_within_a_second(ma
     assert max(seconds for _, seconds in answers) < 1
     assert answers[-1][1] < 0.3  # the check is overdue: nobody waits for it again
     assert database.asked == 1
+
+
+def test_answer_is_given_again_for_a_moment_and_then_asked_for_anew(make_orders_api, monkeypatch):
+    database = HangingDatabase()
+    database.released.set()
+    api = make_orders_api(database=database)
+
+    monkeypatch.setattr(health, "FRESH", 60)
+    together = [api.get("/health/ready").status_code for _ in range(5)]
+    asked_together = database.asked
+    monkeypatch.setattr(health, "FRESH", -1)
+    apart = [api.get("/health/ready").status_code for _ in range(5)]
+
+    assert together == apart == [200] * 5
+    assert (asked_together, database.asked) == (1, 6)
+
+
+def test_check_that_never_ends_is_given_up_for_a_new_one(make_orders_api, monkeypatch):
+    database = HangingDatabase()
+    api = make_orders_api(database=database)
+    hanging = api.get("/health/ready").status_code
+    database.read = lambda fn, *args: {"is_read_only": 0, "has_schema": 1}
+    monkeypatch.setattr(health, "ABANDONED", 0)
+
+    response = api.get("/health/ready")
+    database.released.set()
+
+    assert (hanging, response.status_code) == (503, 200)

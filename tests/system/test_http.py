@@ -151,6 +151,29 @@ def test_more_clients_that_say_nothing_than_there_are_threads_hold_none(base):
         assert time.monotonic() - started < 3  # the base class gives each of them a thread for five seconds
 
 
+HELD = {
+    "answered, and not closing": request("GET", "/health", HOST, "Connection: close"),
+    "refused, and not closing": request("GET", "health", HOST),
+    "half a health check": b"GET /health",
+    "a health check without its end": request("GET", "/health/live", HOST)[:-2],
+    "a health check with a body that does not come": request("GET", "/health/live", HOST, "Content-Length: 9"),
+}
+
+
+@pytest.mark.parametrize("message", HELD.values(), ids=HELD)
+def test_many_clients_that_keep_their_connections_hold_up_no_health_check(stack, message):
+    with ExitStack() as clients:
+        for _ in range(40):
+            clients.enter_context(Connection(stack.customers)).send(message)
+        started = time.monotonic()
+
+        for _ in range(4):
+            with Connection(stack.customers) as probe:
+                probe.send(HEALTH)
+                assert probe.read().status == 200
+        assert time.monotonic() - started < 2  # gunicorn alone closes one after the other, two seconds each
+
+
 # --- bodies ----------------------------------------------------------------------------
 
 

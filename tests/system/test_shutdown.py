@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from contextlib import ExitStack
 
 import mysql.connector
 import pytest
@@ -104,15 +105,30 @@ def test_idle_connections_are_closed_and_do_not_hold_up_the_end(services):
         assert (kept.read(), silent.read()) == (None, None)
 
 
-def test_client_that_has_just_connected_is_answered_for_the_last_time(services):
-    with Connection(services.orders) as connection:
+def test_half_sent_requests_do_not_use_up_the_grace(services):
+    service = services.orders_service
+    halves = [b"GET /hea", request("GET", "/health/live", "Host: api.example")[:-2], b"POST /orders HTTP/1.1\r\nHost: a\r\n"]
+    with ExitStack() as clients:
+        for half in halves * 5:
+            clients.enter_context(Connection(service.base)).send(half)
+        sent = terminate(service)
+
+        assert service.process.wait(30) == 0
+        assert time.monotonic() - sent < 12  # five seconds for the rest of a request, two after the answer
+
+
+def test_clients_that_are_connected_are_answered_for_the_last_time(services):
+    with Connection(services.orders) as kept, Connection(services.orders) as new:
+        kept.send(HEALTH)
+        assert kept.read().headers["connection"] == "keep-alive"
         terminate(services.orders_service)
         wait_until(lambda: refuses(services.orders_service), seconds=1)
-        connection.send(HEALTH)
-        answer = connection.read()
+        kept.send(HEALTH)
+        new.send(HEALTH)
+        answers = [kept.read(), new.read()]
 
-        assert (answer.status, answer.headers["connection"]) == (200, "close")
-        assert connection.read() is None
+        assert [(answer.status, answer.headers["connection"]) for answer in answers] == [(200, "close")] * 2
+        assert (kept.read(), new.read()) == (None, None)
 
 
 def test_everybody_who_connects_while_the_service_stops_is_answered_or_refused(services):
