@@ -37,7 +37,7 @@ LINGER_SECONDS = 2
 LINGER_BYTES = 65_536
 
 # While we stop: for whoever is connected, to send what it is about to send.
-LAST_CALL_SECONDS = 1
+LAST_CALL_SECONDS = 2
 
 
 class Worker(ThreadWorker):

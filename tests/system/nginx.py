@@ -55,8 +55,8 @@ class Nginx:
         temporary = "".join(f"    {name}_temp_path {self._folder / name};\n" for name in TEMPORARY)
         return [
             *zip(servers, [f"server 127.0.0.1:{port} max" for port in self._ports], strict=True),
-            ("listen 8081", f"listen 127.0.0.1:{self.customers_port}"),
-            ("listen 8082", f"listen 127.0.0.1:{self.orders_port}"),
+            ("listen 127.0.0.1:8081", f"listen 127.0.0.1:{self.customers_port}"),
+            ("listen 127.0.0.1:8082", f"listen 127.0.0.1:{self.orders_port}"),
             (" 8081 customers;", f" {self.customers_port} customers;"),
             (" 8082 orders;", f" {self.orders_port} orders;"),
             ("/run/nginx.pid", str(self._folder / "nginx.pid")),
