@@ -25,7 +25,9 @@ RECEIVE_SECONDS = 5
 LIVE_THREADS = 1
 READY_THREADS = 2
 # A probe's whole request, which has no body: whoever sends less, or slowly, gets a thread of the others.
-_HEALTH_CHECK = re.compile(rb"GET /health(?!.*\r\n(?:content-length|transfer-encoding|expect)\b).*?\r\n\r\n", re.DOTALL | re.I)
+_HEALTH_CHECK = re.compile(
+    rb"GET /health(?!.*\r\n(?:content-length|transfer-encoding|expect)\b).*\r\n\r\n", re.DOTALL | re.IGNORECASE
+)
 _PEEK_BYTES = 4096
 
 # For a connection that has not sent a byte; a client opens one because it has something to send.

@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 # The newest migration that this code needs. A newer one may be there: it comes before its code does.
 SCHEMA_VERSION = "0001"
 
-# Seconds. Who probes us waits for one, commonly; what is left of it is for the network and a busy machine.
-PATIENCE = 0.7
+# Who probes us waits for a second, commonly; what is left of it is for the network and a busy machine.
+PATIENCE_SECONDS = 0.7
 # For so long an answer is given again: many who ask cost the database some three connections a second.
-FRESH = 0.3
+FRESH_SECONDS = 0.3
 # A server that drips bytes holds a check for ever, since the driver's timeouts are for each read.
-ABANDONED = 5
+ABANDONED_SECONDS = 5
 
 ER_NO_SUCH_TABLE = 1146
 
@@ -71,11 +71,11 @@ class _Check:
 
     def is_old(self):
         now = time.monotonic()
-        return now > self._ended + FRESH if self._is_done.is_set() else now > self._started + ABANDONED
+        return now > self._ended + FRESH_SECONDS if self._is_done.is_set() else now > self._started + ABANDONED_SECONDS
 
     def wait(self):
-        """Return if all is well, raise the problem if not, `PATIENCE` after the start at the latest."""
-        if not self._is_done.wait(max(0, self._started + PATIENCE - time.monotonic())):
+        """Return if all is well, raise the problem if not, `PATIENCE_SECONDS` after the start at the latest."""
+        if not self._is_done.wait(max(0, self._started + PATIENCE_SECONDS - time.monotonic())):
             raise DatabaseUnavailable()
         if self._problem is not None:
             raise self._problem()

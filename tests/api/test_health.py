@@ -130,10 +130,10 @@ def test_answer_is_given_again_for_a_moment_and_then_asked_for_anew(make_orders_
     database.released.set()
     api = make_orders_api(database=database)
 
-    monkeypatch.setattr(health, "FRESH", 60)
+    monkeypatch.setattr(health, "FRESH_SECONDS", 60)
     together = [api.get("/health/ready").status_code for _ in range(5)]
     asked_together = database.asked
-    monkeypatch.setattr(health, "FRESH", -1)
+    monkeypatch.setattr(health, "FRESH_SECONDS", -1)
     apart = [api.get("/health/ready").status_code for _ in range(5)]
 
     assert together == apart == [200] * 5
@@ -145,7 +145,7 @@ def test_check_that_never_ends_is_given_up_for_a_new_one(make_orders_api, monkey
     api = make_orders_api(database=database)
     hanging = api.get("/health/ready").status_code
     database.read = lambda fn, *args: {"is_read_only": 0, "has_schema": 1}
-    monkeypatch.setattr(health, "ABANDONED", 0)
+    monkeypatch.setattr(health, "ABANDONED_SECONDS", 0)
 
     response = api.get("/health/ready")
     database.released.set()
