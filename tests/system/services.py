@@ -5,11 +5,24 @@ import signal
 import subprocess
 import sys
 
+import mysql.connector
 import requests
 
 from tests.system.conftest import ROOT, free_ports, run_module, wait_until
 
 STOP_SECONDS = 30  # gunicorn's own grace is 20
+
+
+def connect(environ):
+    """Open another client's connection to the database of programs that run in `environ`."""
+    return mysql.connector.connect(
+        host=environ.get("DB_HOST") or "127.0.0.1",
+        port=int(environ.get("DB_PORT") or 33306),
+        user=environ.get("DB_USER") or "b2b",
+        password=environ.get("DB_PASSWORD") or "b2b-development",
+        database=environ["DB_NAME"],
+        use_pure=False,
+    )
 
 
 class Service:

@@ -7,13 +7,12 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-import mysql.connector
 import pytest
 
 from tests.system.conftest import Operator, Shop, free_ports, run_module, wait_until
 from tests.system.nginx import Nginx, client_at
 from tests.system.raw_http import Connection, request
-from tests.system.services import Service
+from tests.system.services import Service, connect
 
 STOCK = 100_000
 SERVICE_TOKEN = "development-only-service-token-0123456789"
@@ -265,7 +264,7 @@ def test_slow_clients_do_not_stop_the_services(cluster, operator):
 def test_instance_takes_no_more_connections_than_it_has_threads(cluster, operator):
     (port,) = free_ports(1)
     instance = Service("customers", port, cluster.environ, cluster.folder)
-    with connection_to(cluster) as watcher:
+    with connect(cluster.environ) as watcher:
         before = connections(watcher)
         try:
             instance.start()
@@ -284,19 +283,6 @@ def burst(operator, instance, number):
     path = "/customers" if number % 10 else "/health/ready"
     with client_at("127.0.0.1") as client:
         return client.get(instance.base + path, headers=operator.session.headers).status_code
-
-
-def connection_to(cluster):
-    """Connect to the services' database."""
-    environ = cluster.environ
-    return mysql.connector.connect(
-        host=environ.get("DB_HOST") or "127.0.0.1",
-        port=int(environ.get("DB_PORT") or 33306),
-        user=environ.get("DB_USER") or "b2b",
-        password=environ.get("DB_PASSWORD") or "b2b-development",
-        database=environ["DB_NAME"],
-        use_pure=False,
-    )
 
 
 def connections(watcher):

@@ -7,12 +7,11 @@ import threading
 import time
 from contextlib import ExitStack
 
-import mysql.connector
 import pytest
 
 from tests.system.conftest import Operator, Shop, wait_until
 from tests.system.raw_http import Connection, request
-from tests.system.services import Services
+from tests.system.services import Services, connect
 
 HEALTH = request("GET", "/health", "Host: api.example")
 QUICK = 8  # seconds, far below gunicorn's grace of 20
@@ -76,15 +75,7 @@ class lock_of:
     """Another client of the database that holds a product's row."""
 
     def __init__(self, stack, product_id):
-        environ = stack.environ
-        self._connection = mysql.connector.connect(
-            host=environ.get("DB_HOST") or "127.0.0.1",
-            port=int(environ.get("DB_PORT") or 33306),
-            user=environ.get("DB_USER") or "b2b",
-            password=environ.get("DB_PASSWORD") or "b2b-development",
-            database=environ["DB_NAME"],
-            use_pure=False,
-        )
+        self._connection = connect(stack.environ)
         self._product_id = product_id
 
     def __enter__(self):
