@@ -13,6 +13,13 @@ from tests.system.conftest import ROOT, free_ports, run_module, wait_until
 STOP_SECONDS = 30  # gunicorn's own grace is 20
 
 
+def prepare(environ):
+    """Migrate the database of programs that run in `environ`, and add the demo data."""
+    for module in ("sql.migrate", "sql.seed"):
+        run = run_module(module, environ=environ)
+        assert run.returncode == 0, run.stderr
+
+
 def connect(environ):
     """Open another client's connection to the database of programs that run in `environ`."""
     return mysql.connector.connect(
@@ -103,9 +110,3 @@ class Services:
     def __exit__(self, *exception):
         for service in self.both:
             service.stop()
-
-    def prepare(self):
-        """Migrate, and add the demo data."""
-        for module in ("sql.migrate", "sql.seed"):
-            run = run_module(module, environ=self.environ)
-            assert run.returncode == 0, run.stderr

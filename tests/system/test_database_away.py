@@ -14,7 +14,7 @@ import requests
 
 from tests.system.conftest import Operator, Shop, free_ports, wait_until
 from tests.system.mysql_server import OwnServer
-from tests.system.services import Service, Services
+from tests.system.services import Service, Services, prepare
 
 THREADS = 16  # of a service: two workers with eight
 
@@ -36,7 +36,7 @@ def services(server, tmp_path_factory):
         assert server.run("start").returncode == 0
         for service in services.both:
             wait_until(lambda: readiness(service.base) == (503, "schema_outdated"), seconds=2)
-        services.prepare()
+        prepare(services.environ)
         yield services
         assert [len(service.workers()) for service in services.both] == [2, 2]  # none was ever replaced
 

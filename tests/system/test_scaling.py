@@ -9,10 +9,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.system.conftest import Operator, Shop, free_ports, run_module, wait_until
+from tests.system.conftest import Operator, Shop, free_ports, wait_until
 from tests.system.nginx import Nginx, client_at
 from tests.system.raw_http import Connection, request
-from tests.system.services import Service, connect
+from tests.system.services import Service, connect, prepare
 
 STOCK = 100_000
 SERVICE_TOKEN = "development-only-service-token-0123456789"
@@ -36,9 +36,7 @@ class Cluster:
         self._running = ExitStack()
 
     def __enter__(self):
-        for module in ("sql.migrate", "sql.seed"):
-            run = run_module(module, environ=self.environ)
-            assert run.returncode == 0, run.stderr
+        prepare(self.environ)
         instances = self.customers_instances + self.orders_instances
         for instance in instances:
             self._running.callback(instance.end)
