@@ -38,7 +38,7 @@ COPY dev/install-node dev/
 COPY package.json package-lock.json .npmrc ./
 # dev/install-node takes Node from PyPI, and make does the same.
 RUN python -m venv .venv && dev/install-node && \
-    npm ci --ignore-scripts --no-audit --no-fund && cp -L .venv/bin/node /usr/local/bin/node
+    npm ci --omit=dev --ignore-scripts --no-audit --no-fund && cp -L .venv/bin/node /usr/local/bin/node
 
 # --- what runs --------------------------------------------------------------------------
 

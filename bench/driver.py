@@ -53,7 +53,9 @@ class Candidate:
         """Return the seconds that a new process takes to import the driver and connect."""
         settings = self._settings
         command = [sys.executable, "-c", CONNECT, settings.host, str(settings.port), settings.user, str(self._use_pure)]
-        return float(subprocess.run(command, input=settings.password, capture_output=True, text=True, check=True).stdout)
+        return float(
+            subprocess.run(command, input=settings.password, capture_output=True, text=True, check=True).stdout
+        )
 
     def calls_per_second(self, method, fn, *args):
         """Return how many `fn(tx, *args)` a second `transact` or `read` gets through."""

@@ -144,8 +144,9 @@ class Operation:
 
     def authorize(self, caller):
         """Raise `CallerNotAllowed` or `InsufficientScope` unless `caller` may do this."""
-        scopes = [scopes for requirement in self.security for scheme, scopes in requirement.items()
-                  if scheme == caller.scheme]
+        scopes = [
+            scopes for requirement in self.security for scheme, scopes in requirement.items() if scheme == caller.scheme
+        ]
         if not scopes:
             raise CallerNotAllowed()
         missing = [scope for scope in scopes[0] if scope not in caller.scopes]

@@ -58,9 +58,7 @@ class CustomerItem:
 
     def on_delete(self, req, resp, customer_id):
         """Delete softly."""
-        self._database.transact(
-            workflows.delete_customer, customer_id, req.context.headers["If-Match"], self._clock()
-        )
+        self._database.transact(workflows.delete_customer, customer_id, req.context.headers["If-Match"], self._clock())
         resp.status = falcon.HTTP_204
 
 

@@ -70,7 +70,9 @@ class Demo:
             raise SystemExit("demo: the repeated call gave another answer")
         if stock != product["stock"] - QTY:
             raise SystemExit(f"demo: the stock is {stock}, not {product['stock'] - QTY}")
-        print(f"  the same answer, byte for byte, marked Idempotent-Replayed: true; stock {product['stock']} -> {stock}.")
+        print(
+            f"  the same answer, byte for byte, marked Idempotent-Replayed: true; stock {product['stock']} -> {stock}."
+        )
 
 
 if __name__ == "__main__":

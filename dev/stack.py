@@ -83,7 +83,16 @@ class Stack(Manager):
 def gunicorn(app, port):
     """Return the command that serves one of the two APIs."""
     address = f"127.0.0.1:{port}"
-    return [sys.executable, "-m", "gunicorn", "-c", "common/gunicorn_conf.py", "--bind", address, f"{app}.app:get_app()"]
+    return [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        "common/gunicorn_conf.py",
+        "--bind",
+        address,
+        f"{app}.app:get_app()",
+    ]
 
 
 def serverless_offline():
@@ -146,8 +155,9 @@ class PrivateMySQL:
             MYSQL_USERS.parent.mkdir(parents=True, exist_ok=True)
             self._users = open(MYSQL_USERS, "w")
             fcntl.flock(self._users, fcntl.LOCK_SH)
-            status = subprocess.run([MYSQL_SERVER, "status"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                    stderr=subprocess.DEVNULL)
+            status = subprocess.run(
+                [MYSQL_SERVER, "status"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             self._started_here = status.returncode != 0
             try:
                 run_step([MYSQL_SERVER, "start"], self._environ)
@@ -172,9 +182,16 @@ class PrivateMySQL:
             return True
         settings = config.load_database_settings(self._environ)
         try:
-            with mysql.connector.connect(
-                host=settings.host, port=settings.port, user=settings.user, password=settings.password, use_pure=False
-            ) as connection, connection.cursor() as cursor:
+            with (
+                mysql.connector.connect(
+                    host=settings.host,
+                    port=settings.port,
+                    user=settings.user,
+                    password=settings.password,
+                    use_pure=False,
+                ) as connection,
+                connection.cursor() as cursor,
+            ):
                 cursor.execute("SHOW PROCESSLIST")  # an application user sees its own connections
                 return len(cursor.fetchall()) > 1
         except mysql.connector.Error:

@@ -1,7 +1,7 @@
 """The lifecycle of an order: this table decides, and nothing else does.
 
-    CREATED ──confirm──▶ CONFIRMED ──cancel (within the cancel window)──▶ CANCELED
-       └────────cancel──────────────────────────────────────────────────▶ CANCELED
+CREATED ──confirm──▶ CONFIRMED ──cancel (within the cancel window)──▶ CANCELED
+   └────────cancel──────────────────────────────────────────────────▶ CANCELED
 """
 
 from datetime import timedelta
@@ -42,8 +42,7 @@ def allowed_actions(order, now, cancel_window):
     return [
         action
         for (status, action) in TRANSITIONS
-        if status == order["status"]
-        and not (action == "cancel" and _window_is_closed(order, now, cancel_window))
+        if status == order["status"] and not (action == "cancel" and _window_is_closed(order, now, cancel_window))
     ]
 
 

@@ -73,7 +73,9 @@ def migrate(settings):
         )
     if dbmate.returncode != 0:
         raise SystemExit(f"migrate: {(dbmate.stderr or dbmate.stdout).strip()}")
-    applied = [line.split(": ", 1)[1].split(" ")[0] for line in dbmate.stdout.splitlines() if line.startswith("Applied")]
+    applied = [
+        line.split(": ", 1)[1].split(" ")[0] for line in dbmate.stdout.splitlines() if line.startswith("Applied")
+    ]
     print(f"Schema {settings.name}: " + (f"applied {', '.join(applied)}." if applied else "nothing to apply."))
 
 

@@ -178,9 +178,7 @@ def calls(customers_api, orders_api, factory, settings):
 
     def create_order():
         customer, product = factory.make_customer(), factory.make_product()
-        return Call(
-            orders_api, "/orders", order_request(customer, (product, 1)), order_request(customer, (product, 2))
-        )
+        return Call(orders_api, "/orders", order_request(customer, (product, 1)), order_request(customer, (product, 2)))
 
     def confirm_order():
         return Call(orders_api, f"/orders/{factory.make_order(settings)['id']}/confirm", {}, {})

@@ -104,9 +104,7 @@ AGAINST_THE_CONTRACT = {
 
 
 @pytest.mark.reaches("invalid_request")
-@pytest.mark.parametrize(
-    ("body", "pointer", "code"), AGAINST_THE_CONTRACT.values(), ids=AGAINST_THE_CONTRACT.keys()
-)
+@pytest.mark.parametrize(("body", "pointer", "code"), AGAINST_THE_CONTRACT.values(), ids=AGAINST_THE_CONTRACT.keys())
 def test_body_against_the_contract_is_400_with_its_place(orders_api, refused, body, pointer, code):
     response = refused(orders_api, "POST", "/products", body=body.encode(), headers=JSON)
 

@@ -197,9 +197,7 @@ def test_malformed_name_to_act_for_is_400_and_takes_nothing(orders_api, factory,
 
 @pytest.mark.reaches("invalid_request")
 @pytest.mark.parametrize("name", ["service", "system"])
-def test_names_that_the_audit_trail_reserves_can_not_be_acted_for(
-    orders_api, factory, service_token, checksum, name
-):
+def test_names_that_the_audit_trail_reserves_can_not_be_acted_for(orders_api, factory, service_token, checksum, name):
     request = order_request(factory.make_customer(), (factory.make_product(), 1))
     before = checksum()
 

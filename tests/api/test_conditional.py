@@ -42,7 +42,7 @@ def test_entity_tag_is_strong_and_holds_while_nothing_changes(readable):
 
 @pytest.mark.parametrize(
     "pattern",
-    ["{tag}", "W/{tag}", "*", '"other", {tag}', '{tag}, "other"', '"other",W/{tag}', ' {tag} ', '"a,b" , {tag}'],
+    ["{tag}", "W/{tag}", "*", '"other", {tag}', '{tag}, "other"', '"other",W/{tag}', " {tag} ", '"a,b" , {tag}'],
 )
 def test_if_none_match_that_names_the_tag_is_304_without_a_body(readable, pattern):
     api, path = readable

@@ -10,7 +10,9 @@ from common import health
 from tests.conftest import ROOT
 from tests.contract_client import refusal
 
-APIS = pytest.mark.parametrize(("make_api", "service"), [("make_customers_api", "customers"), ("make_orders_api", "orders")])
+APIS = pytest.mark.parametrize(
+    ("make_api", "service"), [("make_customers_api", "customers"), ("make_orders_api", "orders")]
+)
 
 
 @pytest.fixture

@@ -62,9 +62,7 @@ def test_missing_content_type_is_415(orders_api, refused, product):
     ],
 )
 def test_json_in_utf_8_is_accepted_however_it_is_written(orders_api, product, content_type):
-    response = orders_api.post(
-        "/products", body=json.dumps(product).encode(), headers={"Content-Type": content_type}
-    )
+    response = orders_api.post("/products", body=json.dumps(product).encode(), headers={"Content-Type": content_type})
 
     assert response.status_code == 201
 

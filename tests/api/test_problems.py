@@ -104,9 +104,7 @@ def test_request_without_an_id_gets_one(orders_api):
 
 
 @pytest.mark.reaches("internal_error")
-def test_failure_of_ours_is_500_that_says_only_its_request_id(
-    orders_api, factory, stub_customers, checksum, caplog
-):
+def test_failure_of_ours_is_500_that_says_only_its_request_id(orders_api, factory, stub_customers, checksum, caplog):
     stub_customers.problem = RuntimeError("SELECT password_hash FROM operators: s3cret")
     request = order_request(factory.make_customer(), (factory.make_product(), 1))
     before = checksum()

@@ -91,9 +91,7 @@ def test_ten_orders_with_one_reference_are_one_order(desk, factory, at_once, led
     assert sum(ledger.stock(product) for product in products) == 99
 
 
-def test_products_and_customers_made_twenty_times_with_one_key_are_one(
-    orders_api, customers_api, at_once, key, ledger
-):
+def test_products_and_customers_made_twenty_times_with_one_key_are_one(orders_api, customers_api, at_once, key, ledger):
     email = f"{key}@example.test"
     product = {"sku": key, "name": "Made once", "price_cents": 1, "stock": 1}
     customer = {"name": "Made once", "email": email}

@@ -12,15 +12,17 @@ def test_changes_of_different_fields_are_all_there(customers_api, factory, at_on
     def put(customer, changes):
         return lambda: customers_api.put(f"/customers/{customer['id']}", json=changes)
 
-    at_once([
-        call
-        for customer in made
-        for call in (
-            put(customer, {"name": "New name"}),
-            put(customer, {"phone": "+1 555 0100"}),
-            put(customer, {"email": f"new-{customer['email']}"}),
-        )
-    ])
+    at_once(
+        [
+            call
+            for customer in made
+            for call in (
+                put(customer, {"name": "New name"}),
+                put(customer, {"phone": "+1 555 0100"}),
+                put(customer, {"email": f"new-{customer['email']}"}),
+            )
+        ]
+    )
 
     assert [ledger.customer(customer) for customer in made] == [
         ("New name", f"new-{customer['email']}", "+1 555 0100", 4) for customer in made
@@ -68,10 +70,12 @@ def test_update_against_delete_leaves_what_was_answered(customers_api, factory, 
     made = [factory.make_customer() for _ in range(30)]
 
     pairs = [
-        at_once([
-            lambda path=path: customers_api.put(path, json={"name": "Late"}),
-            lambda path=path: customers_api.delete(path),
-        ])
+        at_once(
+            [
+                lambda path=path: customers_api.put(path, json={"name": "Late"}),
+                lambda path=path: customers_api.delete(path),
+            ]
+        )
         for path in (f"/customers/{customer['id']}" for customer in made)
     ]
 

@@ -55,9 +55,7 @@ def test_one_key_serves_each_operation_once(desk, factory, settings, key, at_onc
     assert ledger.keys(key) == 3
 
 
-def test_one_key_serves_each_caller_once(
-    desk, factory, key, at_once, ledger, make_token, service_token
-):
+def test_one_key_serves_each_caller_once(desk, factory, key, at_once, ledger, make_token, service_token):
     product, customer = factory.make_product(stock=50), factory.make_customer()
     tokens = [make_token("demo"), make_token("other"), service_token]
 
@@ -89,9 +87,7 @@ def test_a_repeat_waits_for_the_first_and_replays_it(desk, factory, key, start, 
     assert len(ledger.orders_of(customer)) == 1
 
 
-def test_a_repeat_is_replayed_though_customers_went_down_meanwhile(
-    desk, factory, key, start, outsider, stub_customers
-):
+def test_a_repeat_is_replayed_though_customers_went_down_meanwhile(desk, factory, key, start, outsider, stub_customers):
     product, customer = factory.make_product(stock=50), factory.make_customer()
     outsider.lock_product(product)
     first = start(lambda: desk.create(customer, {product["id"]: 1}, key))
@@ -108,9 +104,7 @@ def test_a_repeat_is_replayed_though_customers_went_down_meanwhile(
 
 
 @pytest.mark.reaches("idempotency_key_in_flight")
-def test_a_repeat_that_waits_too_long_is_told_to_come_back(
-    desk, factory, key, start, outsider, ledger, wait_for_locks
-):
+def test_a_repeat_that_waits_too_long_is_told_to_come_back(desk, factory, key, start, outsider, ledger, wait_for_locks):
     product, customer = factory.make_product(stock=50), factory.make_customer()
     outsider.lock_product(product)
     first = start(lambda: wait_for_locks(20) or desk.create(customer, {product["id"]: 1}, key))

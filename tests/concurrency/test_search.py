@@ -16,11 +16,13 @@ def test_customers_made_renamed_and_deleted_at_once_neither_fail_nor_deadlock(cu
         customer = {"name": f"{new} made", "email": f"{new}-{number}@example.test"}
         return lambda: customers_api.post("/customers", json=customer)
 
-    changed = at_once([
-        *map(rename, renamed),
-        *map(make, range(15)),
-        *[lambda path=f"/customers/{customer['id']}": customers_api.delete(path) for customer in deleted],
-    ])
+    changed = at_once(
+        [
+            *map(rename, renamed),
+            *map(make, range(15)),
+            *[lambda path=f"/customers/{customer['id']}": customers_api.delete(path) for customer in deleted],
+        ]
+    )
 
     assert statuses(changed) == {200: 15, 201: 15, 204: 10}
     assert retries() == {}
@@ -36,10 +38,12 @@ def test_products_made_and_renamed_at_once_neither_fail_nor_deadlock(desk, order
         product = {"sku": f"{new}-{number}", "name": "Made", "price_cents": 1, "stock": 1}
         return lambda: orders_api.post("/products", json=product)
 
-    changed = at_once([
-        *[lambda product=product: desk.change_product(product, {"name": f"{new} renamed"}) for product in renamed],
-        *map(make, range(20)),
-    ])
+    changed = at_once(
+        [
+            *[lambda product=product: desk.change_product(product, {"name": f"{new} renamed"}) for product in renamed],
+            *map(make, range(20)),
+        ]
+    )
 
     assert statuses(changed) == {200: 20, 201: 20}
     assert retries() == {}

@@ -42,9 +42,7 @@ def test_scarce_products_are_sold_to_the_last_piece_and_not_beyond(desk, factory
     customer = factory.make_customer()
     carts = _carts(random.Random(20261), products, 200)
 
-    answers = sum(
-        at_once([lambda n=n: [desk.create(customer, cart) for cart in carts[n::16]] for n in range(16)]), []
-    )
+    answers = sum(at_once([lambda n=n: [desk.create(customer, cart) for cart in carts[n::16]] for n in range(16)]), [])
 
     assert outcomes(answers).keys() == {201, "insufficient_stock"}
     assert [ledger.stock(product) + ledger.sold(product) for product in products] == [60] * 5
@@ -79,15 +77,17 @@ def test_corrections_never_go_below_zero(desk, factory, at_once, ledger):
 def test_a_new_price_and_a_correction_at_once_are_both_there(desk, factory, orders_api, at_once):
     products = [factory.make_product(stock=10, price_cents=100) for _ in range(10)]
 
-    at_once([
-        call
-        for product in products
-        for call in (
-            lambda product=product: desk.change_product(product, {"price_cents": 200}),
-            lambda product=product: desk.change_product(product, {"stock_delta": 1}),
-            lambda product=product: desk.change_product(product, {"name": "Renamed"}),
-        )
-    ])
+    at_once(
+        [
+            call
+            for product in products
+            for call in (
+                lambda product=product: desk.change_product(product, {"price_cents": 200}),
+                lambda product=product: desk.change_product(product, {"stock_delta": 1}),
+                lambda product=product: desk.change_product(product, {"name": "Renamed"}),
+            )
+        ]
+    )
 
     shown = [orders_api.get(f"/products/{product['id']}").json for product in products]
     assert [(row["price_cents"], row["stock"], row["name"]) for row in shown] == [(200, 11, "Renamed")] * 10

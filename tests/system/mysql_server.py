@@ -41,7 +41,12 @@ class OwnServer:
     def run(self, *arguments, stdin="", timeout=90, **environ):
         """Run the script to its end and return what it said."""
         return subprocess.run(
-            [SCRIPT, *arguments], env=self.environ | environ, input=stdin, capture_output=True, text=True, timeout=timeout
+            [SCRIPT, *arguments],
+            env=self.environ | environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
         )
 
     def initialise(self):
@@ -55,8 +60,13 @@ class OwnServer:
     def start_in_background(self):
         """Begin a start, in a process group of its own."""
         return subprocess.Popen(
-            [SCRIPT, "start"], env=self.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            [SCRIPT, "start"],
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         )
 
     def query(self, statements):
@@ -68,7 +78,9 @@ class OwnServer:
     def pids(self):
         """Return the pids of the servers that run on our data."""
         wanted = f"--datadir={self.home}/data".encode()
-        return [int(path.parent.name) for path in pathlib.Path("/proc").glob("[0-9]*/cmdline") if wanted in arguments(path)]
+        return [
+            int(path.parent.name) for path in pathlib.Path("/proc").glob("[0-9]*/cmdline") if wanted in arguments(path)
+        ]
 
     def kill(self):
         """kill -9."""
@@ -77,9 +89,12 @@ class OwnServer:
 
     def login_with_own_password(self):
         """Return the settings of a user whose password is no development value."""
-        with mysql.connector.connect(
-            unix_socket=str(self.home / "data" / "mysql.sock"), user="root", use_pure=False
-        ) as root, root.cursor() as cursor:
+        with (
+            mysql.connector.connect(
+                unix_socket=str(self.home / "data" / "mysql.sock"), user="root", use_pure=False
+            ) as root,
+            root.cursor() as cursor,
+        ):
             cursor.execute("CREATE USER IF NOT EXISTS 'production'@'127.0.0.1' IDENTIFIED BY %s", (PASSWORD,))
             cursor.execute("GRANT ALL ON `b2b%`.* TO 'production'@'127.0.0.1'")
         return {"DB_HOST": "127.0.0.1", "DB_PORT": str(self.port), "DB_USER": "production", "DB_PASSWORD": PASSWORD}

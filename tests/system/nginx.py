@@ -43,8 +43,11 @@ class Nginx:
             assert text.count(old) == 1, old
             text = text.replace(old, new)
         if behind_balancer:
-            text = re.sub(r"#set_real_ip_from 192\.0\.2\.10;\n( +)#(.*)\n( +)#(.*)\n",
-                          rf"set_real_ip_from {BALANCER};\n\1\2\n\3\4\n", text)
+            text = re.sub(
+                r"#set_real_ip_from 192\.0\.2\.10;\n( +)#(.*)\n( +)#(.*)\n",
+                rf"set_real_ip_from {BALANCER};\n\1\2\n\3\4\n",
+                text,
+            )
             assert BALANCER in text
         self._configuration.write_text(text)
         self.process = None
@@ -78,7 +81,9 @@ class Nginx:
         # As root its workers would be somebody who may not enter the folder.
         own = f"daemon off; user {getpass.getuser()};"
         self.process = subprocess.Popen(
-            self._command("-g", own), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            self._command("-g", own),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
         )
         wait_until(lambda: self._listens() or self.process.poll() is not None)

@@ -80,7 +80,11 @@ class ScriptedProxy:
             with requests.Session() as session:
                 session.trust_env = False
                 return session.request(
-                    handler.command, self._target + handler.path, headers=headers, data=body, timeout=60,
+                    handler.command,
+                    self._target + handler.path,
+                    headers=headers,
+                    data=body,
+                    timeout=60,
                     allow_redirects=False,
                 )
 
@@ -115,8 +119,11 @@ def answer(handler, status, content_type, body, headers=()):
 def pass_on(proxy, handler, forward):
     """Behave."""
     response = forward()
-    headers = [(name, value) for name, value in response.headers.items()
-               if name.lower() not in _NOT_FORWARDED | {"content-type"}]
+    headers = [
+        (name, value)
+        for name, value in response.headers.items()
+        if name.lower() not in _NOT_FORWARDED | {"content-type"}
+    ]
     answer(handler, response.status_code, response.headers.get("Content-Type", ""), response.content, headers)
 
 

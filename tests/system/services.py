@@ -95,7 +95,12 @@ class Services:
 
     def __init__(self, environ, folder):
         customers, orders = free_ports(2)
-        own = {"CUSTOMERS_PORT": str(customers), "ORDERS_PORT": str(orders), "CUSTOMERS_API_BASE": "", "ORDERS_API_BASE": ""}
+        own = {
+            "CUSTOMERS_PORT": str(customers),
+            "ORDERS_PORT": str(orders),
+            "CUSTOMERS_API_BASE": "",
+            "ORDERS_API_BASE": "",
+        }
         self.environ = environ | own
         self.customers_service = Service("customers", customers, self.environ, folder)
         self.orders_service = Service("orders", orders, self.environ, folder)

@@ -59,9 +59,12 @@ def readiness(base):
 @contextmanager
 def root_of(server):
     """A cursor of the server's administrator."""
-    with mysql.connector.connect(
-        unix_socket=str(server.home / "data" / "mysql.sock"), user="root", use_pure=False
-    ) as root, root.cursor() as cursor:
+    with (
+        mysql.connector.connect(
+            unix_socket=str(server.home / "data" / "mysql.sock"), user="root", use_pure=False
+        ) as root,
+        root.cursor() as cursor,
+    ):
         yield cursor
 
 
@@ -201,7 +204,9 @@ class Clerk(threading.Thread):
     def run(self):
         while not self.stopped.is_set():
             headers = {"X-Idempotency-Key": uuid.uuid4().hex}
-            while (response := self._session.post(self._url, json=self._order, headers=headers, timeout=60)).status_code != 201:
+            while (
+                response := self._session.post(self._url, json=self._order, headers=headers, timeout=60)
+            ).status_code != 201:
                 self.refusals.append((response.status_code, response.json()["code"]))
                 if response.status_code != 503 or int(response.headers["Retry-After"]) < 1:
                     self.wrong.append(response.text)

@@ -121,8 +121,13 @@ def test_production_settings_are_taken(make_function, name):
 
 @pytest.mark.parametrize("name", ["customers", "orders"])
 def test_database_that_is_not_there_is_503(make_function, function_environ, operator, name):
-    environ = {**function_environ, "DB_HOST": "127.0.0.1", "DB_PORT": str(free_ports(1)[0]), "DB_USER": "b2b",
-               "DB_PASSWORD": "x"}
+    environ = {
+        **function_environ,
+        "DB_HOST": "127.0.0.1",
+        "DB_PORT": str(free_ports(1)[0]),
+        "DB_USER": "b2b",
+        "DB_PASSWORD": "x",
+    }
     path = {"customers": "/customers", "orders": "/products"}[name]
     event = make_event_v2("GET", path, [("Authorization", f"Bearer {operator.token}")])
 
@@ -209,7 +214,9 @@ def test_deadline_shorter_than_the_work_is_a_retryable_504_in_time_and_a_repeat_
 
 @for_every_function
 def test_log_is_json_lines_without_secret_token_or_body(make_function, make_gateway, function_environ, operator, name):
-    function = make_function(name, {**function_environ, "AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"})
+    function = make_function(
+        name, {**function_environ, "AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"}
+    )
     gateway = make_gateway(function, "2.0")
     for path in ("/auth/token", "/customers", "/orders", "/orchestrator/create-and-confirm-order"):
         operator.session.post(gateway.base + path, json={**LOGIN, "note": "a-body-of-somebody"})

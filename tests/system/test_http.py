@@ -102,7 +102,9 @@ def test_what_is_no_request_is_400_and_ends_the_connection(base, message):
     assert request_ids(answers) != ["smuggled"]
 
 
-@pytest.mark.parametrize("header", ["X-Long: " + "a" * 20_000, "Expect: 200-ok"], ids=["of 20 KB", "unknown expectation"])
+@pytest.mark.parametrize(
+    "header", ["X-Long: " + "a" * 20_000, "Expect: 200-ok"], ids=["of 20 KB", "unknown expectation"]
+)
 def test_header_that_gunicorn_refuses_ends_the_connection(base, header):
     answers = exchange(base, request("GET", "/health", HOST, header) + SMUGGLED)
 
@@ -186,8 +188,11 @@ def test_chunked_body_is_411_and_what_it_holds_is_no_request(stack):
     assert answers[1].request_id == "health"
 
 
-@pytest.mark.parametrize("chunks", [b"ZZ\r\n{}\r\n0\r\n\r\n", b"5\r\n{}\r\n0\r\n\r\n", b"2\r\n{}"],
-                         ids=["no number", "wrong size", "cut off"])
+@pytest.mark.parametrize(
+    "chunks",
+    [b"ZZ\r\n{}\r\n0\r\n\r\n", b"5\r\n{}\r\n0\r\n\r\n", b"2\r\n{}"],
+    ids=["no number", "wrong size", "cut off"],
+)
 def test_broken_chunks_are_411_and_end_the_connection(stack, chunks):
     answers = exchange(stack.customers, request(*LOGIN, "Transfer-Encoding: chunked", body=chunks) + SMUGGLED)
 
@@ -216,15 +221,18 @@ def test_rest_of_a_body_over_the_limit_is_no_request(stack):
 
 def test_client_library_that_sends_a_large_body_gets_to_read_the_413(operator, stack):
     # More than the socket buffers hold: the client is still sending when the answer comes.
-    response = operator.session.post(stack.customers + "/customers", data=b" " * 20_000_000,
-                                     headers={"Content-Type": "application/json"}, timeout=30)
+    response = operator.session.post(
+        stack.customers + "/customers", data=b" " * 20_000_000, headers={"Content-Type": "application/json"}, timeout=30
+    )
 
     assert response.status_code == 413
     assert response.json()["code"] == "payload_too_large"
 
 
 def test_body_of_the_limit_is_read(stack):
-    answers = exchange(stack.customers, request(*LOGIN, f"Content-Length: {BODY_LIMIT}", body=b" " * BODY_LIMIT) + HEALTH)
+    answers = exchange(
+        stack.customers, request(*LOGIN, f"Content-Length: {BODY_LIMIT}", body=b" " * BODY_LIMIT) + HEALTH
+    )
 
     assert [(answer.status, answer.code) for answer in answers] == [(400, "malformed_json"), (200, None)]
 
@@ -242,7 +250,9 @@ def test_body_that_breaks_off_is_400_and_adds_nothing(operator, stack):
     body = f'{{"name": "{name}", "email": "{name}@example.test"'.encode()
     login = f"Authorization: Bearer {operator.token}"
 
-    answers = exchange(stack.customers, request("POST", "/customers", HOST, JSON, login, "Content-Length: 1000", body=body))
+    answers = exchange(
+        stack.customers, request("POST", "/customers", HOST, JSON, login, "Content-Length: 1000", body=body)
+    )
 
     assert [(answer.status, answer.code) for answer in answers] == [(400, "malformed_json")]
     assert operator.get(stack.customers, "/customers", search=name)["data"] == []
@@ -255,7 +265,9 @@ def test_bytes_after_the_body_are_no_part_of_it(stack):
 
 
 def test_body_where_none_is_wanted_is_skipped(base):
-    answers = exchange(base, request("GET", "/health", HOST, f"Content-Length: {len(SMUGGLED)}", body=SMUGGLED) + HEALTH)
+    answers = exchange(
+        base, request("GET", "/health", HOST, f"Content-Length: {len(SMUGGLED)}", body=SMUGGLED) + HEALTH
+    )
 
     assert [answer.status for answer in answers] == [200, 200]
     assert "smuggled" not in request_ids(answers)
@@ -333,24 +345,32 @@ def test_head_has_no_body_and_leaves_the_connection_in_step(base, path):
     assert health.body.startswith(b'{"ok":true')
 
 
-@pytest.mark.parametrize(("service", "path", "allow"), [("customers", "/customers", "GET, POST"),
-                                                        ("orders", "/orders/1/confirm", "POST")])
+@pytest.mark.parametrize(
+    ("service", "path", "allow"), [("customers", "/customers", "GET, POST"), ("orders", "/orders/1/confirm", "POST")]
+)
 def test_options_names_the_methods_without_a_token(stack, service, path, allow):
     answers = exchange(getattr(stack, service), request("OPTIONS", path, HOST))
 
     assert [(answer.status, answer.headers["allow"], answer.body) for answer in answers] == [(200, allow, b"")]
 
 
-@pytest.mark.parametrize(("target", "status", "code"), [("http://elsewhere.example/health", 200, None),
-                                                        ("http://elsewhere.example/nowhere", 404, "not_found"),
-                                                        ("http://elsewhere.example", 404, "not_found")])
+@pytest.mark.parametrize(
+    ("target", "status", "code"),
+    [
+        ("http://elsewhere.example/health", 200, None),
+        ("http://elsewhere.example/nowhere", 404, "not_found"),
+        ("http://elsewhere.example", 404, "not_found"),
+    ],
+)
 def test_absolute_target_means_its_path(base, target, status, code):
     answers = exchange(base, request("GET", target, HOST))
 
     assert [(answer.status, answer.code) for answer in answers] == [(status, code)]
 
 
-@pytest.mark.parametrize("target", ["/%ff%00", "/caf\xe9", "/../etc/passwd", "//nowhere", "/health%2f", "/health/", "/;x"])
+@pytest.mark.parametrize(
+    "target", ["/%ff%00", "/caf\xe9", "/../etc/passwd", "//nowhere", "/health%2f", "/health/", "/;x"]
+)
 def test_odd_target_is_404(base, target):
     answers = exchange(base, request("GET", target, HOST))
 

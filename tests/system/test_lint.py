@@ -24,8 +24,11 @@ def test_fault_in_the_dockerfile_is_found():
     assert "DL3006" in run.stdout
 
 
-@pytest.mark.parametrize("fault", [("restart:", "restrat:"), ('"127.0.0.1:${', '"${'), ("mysql:8.4", "mysql")],
-                         ids=["misspelt key", "port open to all", "image without a version"])
+@pytest.mark.parametrize(
+    "fault",
+    [("restart:", "restrat:"), ('"127.0.0.1:${', '"${'), ("mysql:8.4", "mysql")],
+    ids=["misspelt key", "port open to all", "image without a version"],
+)
 def test_fault_in_the_compose_file_is_found(fault, tmp_path):
     faulty = tmp_path / "docker-compose.yml"
     faulty.write_text((ROOT / "docker-compose.yml").read_text().replace(*fault))

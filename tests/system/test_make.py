@@ -59,10 +59,16 @@ class World:
 def world(database_settings):
     """A world whose schema and processes are gone afterwards."""
     schema = f"{database_settings.name}_make"
-    with mysql.connector.connect(
-        host=database_settings.host, port=database_settings.port, user=database_settings.user,
-        password=database_settings.password, use_pure=False,
-    ) as connection, connection.cursor(buffered=True) as cursor:
+    with (
+        mysql.connector.connect(
+            host=database_settings.host,
+            port=database_settings.port,
+            user=database_settings.user,
+            password=database_settings.password,
+            use_pure=False,
+        ) as connection,
+        connection.cursor(buffered=True) as cursor,
+    ):
         cursor.execute(f"DROP DATABASE IF EXISTS {schema}")
         world = World(schema, cursor)
         yield world
@@ -89,7 +95,7 @@ def test_demo_prints_the_order_and_the_repeat_and_leaves_nothing_twice(world):
 
     assert [run.returncode for run in runs] == [0, 0], runs
     for run in runs:
-        answer = json.loads(run.stdout[run.stdout.index("{\n"):run.stdout.index("\n}\n") + 2])
+        answer = json.loads(run.stdout[run.stdout.index("{\n") : run.stdout.index("\n}\n") + 2])
         assert (answer["success"], answer["data"]["order"]["status"]) == (True, "CONFIRMED")
         assert "the same answer, byte for byte, marked Idempotent-Replayed: true; stock" in run.stdout
         assert run.stderr == ""
@@ -220,15 +226,23 @@ MOMENTS = {
 }
 
 
-SIGNALS = pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"])
+SIGNALS = pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"]
+)
 # A terminal's Ctrl-C reaches every process of its group, `kill` one.
 SENDERS = pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["process", "terminal"])
 
 
 def start_in_its_own_group(world):
     return subprocess.Popen(
-        [sys.executable, "-m", "dev.stack", "run"], cwd=ROOT, env=world.environ, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        [sys.executable, "-m", "dev.stack", "run"],
+        cwd=ROOT,
+        env=world.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
 
 

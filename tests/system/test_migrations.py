@@ -40,7 +40,12 @@ def cursor(database_settings):
 
 def connect(settings, **options):
     return mysql.connector.connect(
-        host=settings.host, port=settings.port, user=settings.user, password=settings.password, use_pure=False, **options
+        host=settings.host,
+        port=settings.port,
+        user=settings.user,
+        password=settings.password,
+        use_pure=False,
+        **options,
     )
 
 
@@ -51,8 +56,13 @@ def migrate(environ):
 def start_migration(environ):
     """Start a migration and go on."""
     return subprocess.Popen(
-        [sys.executable, "-m", "sql.migrate"], cwd=ROOT, env=environ,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [sys.executable, "-m", "sql.migrate"],
+        cwd=ROOT,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -133,8 +143,17 @@ def test_down_is_refused_and_changes_nothing(environ, schema, cursor, database_s
     address = f"mysql://{login}@{database_settings.host}:{database_settings.port}/{schema}"
 
     down = subprocess.run(
-        [ROOT / "node_modules" / ".bin" / "dbmate", "--no-dump-schema", "--migrations-dir", ROOT / "sql" / "migrations", "down"],
-        env={**environ, "DATABASE_URL": address}, capture_output=True, text=True, timeout=30,
+        [
+            ROOT / "node_modules" / ".bin" / "dbmate",
+            "--no-dump-schema",
+            "--migrations-dir",
+            ROOT / "sql" / "migrations",
+            "down",
+        ],
+        env={**environ, "DATABASE_URL": address},
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
 
     assert down.returncode != 0
@@ -155,7 +174,9 @@ def test_unreachable_server_is_one_line(environ, module):
     assert "127.0.0.1" in run.stderr or "DB_HOST" in run.stderr
 
 
-@pytest.mark.parametrize("change", [{"DB_PASSWORD": "not-the-password"}, {"DB_NAME": "not_ours"}], ids=["password", "schema"])
+@pytest.mark.parametrize(
+    "change", [{"DB_PASSWORD": "not-the-password"}, {"DB_NAME": "not_ours"}], ids=["password", "schema"]
+)
 def test_refused_login_is_one_line_without_the_password(environ, database_settings, change):
     login = {
         "DB_HOST": database_settings.host,
@@ -188,8 +209,11 @@ def test_seed_before_any_migration_says_what_to_do(environ, schema, cursor):
 def contents(cursor, schema):
     """Return the rows that the seed is about; a new hash of a password is no change."""
     rows = []
-    for columns in ("id, name, email, phone, version FROM {}.customers", "id, sku, price_cents, stock FROM {}.products",
-                    "id, username, role, active FROM {}.operators"):
+    for columns in (
+        "id, name, email, phone, version FROM {}.customers",
+        "id, sku, price_cents, stock FROM {}.products",
+        "id, username, role, active FROM {}.operators",
+    ):
         cursor.execute(f"SELECT {columns.format(schema)} ORDER BY id")
         rows.append(cursor.fetchall())
     return rows
@@ -326,7 +350,14 @@ def test_database_refuses_what_must_never_be_true(rows, statement, errno, name):
         "UPDATE products SET stock = 0 WHERE id = 700000900",
         ITEM.format(700000900, 700000901, 2, 0, 0),
     ],
-    ids=["second deleted twin", "second canceled twin", "other reference", "no reference", "no stock", "free of charge"],
+    ids=[
+        "second deleted twin",
+        "second canceled twin",
+        "other reference",
+        "no reference",
+        "no stock",
+        "free of charge",
+    ],
 )
 def test_database_takes_what_may_be_true(rows, statement):
     rows.execute(statement)

@@ -212,8 +212,11 @@ def test_nothing_to_end_is_no_failure(nowhere, command):
 # --- wrong use, wrong machine ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [(), ("restart",), ("--help",), ("start", "now"), ("status", "all"), ("stop", "x"),
-                                       ("destroy", "all")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("restart",), ("--help",), ("start", "now"), ("status", "all"), ("stop", "x"), ("destroy", "all")],
+    ids=" ".join,
+)
 def test_unknown_command_is_the_usage(nowhere, arguments):
     run = nowhere.run(*arguments)
 
@@ -245,8 +248,12 @@ def machine_without_mysql(tmp_path):
 
 @pytest.mark.parametrize(
     "version",
-    [None, "mysqld  Ver 10.11.14-MariaDB-0+deb12u2 for debian-linux-gnu on x86_64 (Debian 12)",
-     "/usr/sbin/mysqld  Ver 5.7.44 for Linux on x86_64 (MySQL Community Server (GPL))", "nonsense"],
+    [
+        None,
+        "mysqld  Ver 10.11.14-MariaDB-0+deb12u2 for debian-linux-gnu on x86_64 (Debian 12)",
+        "/usr/sbin/mysqld  Ver 5.7.44 for Linux on x86_64 (MySQL Community Server (GPL))",
+        "nonsense",
+    ],
     ids=["none", "MariaDB", "5.7", "nonsense"],
 )
 def test_machine_without_mysql_and_apt_gets_one_line_with_the_two_other_ways(nowhere, machine_without_mysql, version):
@@ -276,6 +283,8 @@ def test_script_runs_from_any_folder_through_a_link(own_server, tmp_path):
     link = tmp_path / "my-server"
     link.symlink_to(SCRIPT)
 
-    run = subprocess.run([link, "status"], cwd=tmp_path, env=own_server.environ, capture_output=True, text=True, timeout=30)
+    run = subprocess.run(
+        [link, "status"], cwd=tmp_path, env=own_server.environ, capture_output=True, text=True, timeout=30
+    )
 
     assert run.returncode == 0, run.stderr

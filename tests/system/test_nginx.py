@@ -107,8 +107,10 @@ def tls(recorders, tmp_path):
     )  # fmt: skip
     (lines,) = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs" / "scaling.md").read_text(), re.DOTALL)
     also = [
-        ("        listen 127.0.0.1:8081; # Customers\n        listen 127.0.0.1:8082; # Orders\n",
-         lines.replace("listen ", "listen 127.0.0.1:")),
+        (
+            "        listen 127.0.0.1:8081; # Customers\n        listen 127.0.0.1:8082; # Orders\n",
+            lines.replace("listen ", "listen 127.0.0.1:"),
+        ),
         ("/etc/nginx/tls/fullchain.pem", str(certificate)),
         ("/etc/nginx/tls/key.pem", str(key)),
     ]

@@ -58,8 +58,11 @@ def test_second_run_changes_password_and_role(stack, username):
         assert session.post(f"{stack.orders}/products", json=product, timeout=30).status_code == 201
 
 
-@pytest.mark.parametrize("password", ["pass word 8", "påsswörd-ü-🔑", "quotes and $(dollars) `'\"\\", "x" * 200],
-                         ids=["spaces", "unicode", "quotes", "the longest"])
+@pytest.mark.parametrize(
+    "password",
+    ["pass word 8", "påsswörd-ü-🔑", "quotes and $(dollars) `'\"\\", "x" * 200],
+    ids=["spaces", "unicode", "quotes", "the longest"],
+)
 def test_password_is_taken_as_it_is(stack, username, password):
     run = add(stack, username, "viewer", stdin=password + "\n")
 

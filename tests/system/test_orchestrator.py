@@ -51,7 +51,9 @@ def test_repeat_gives_the_same_bytes_and_takes_stock_once(operator, shop):
 
 
 def test_correlation_id_is_answered_and_travels_downstream(operator, shop):
-    response = operator.orchestrate({**shop.order(), "correlation_id": "erp-4711"}, headers={"X-Request-ID": "req-4711"})
+    response = operator.orchestrate(
+        {**shop.order(), "correlation_id": "erp-4711"}, headers={"X-Request-ID": "req-4711"}
+    )
 
     order_id = response.json()["data"]["order"]["id"]
     events = operator.get(operator.stack.orders, f"/orders/{order_id}/events")["data"]

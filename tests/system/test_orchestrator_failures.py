@@ -43,6 +43,7 @@ def assert_one_confirmed_order(shop, response):
 
 # --- the Lambda itself dies ------------------------------------------------------------
 
+
 def kill_lambda_when(gateway, operator, order, service_proxy, method, pattern, before):
     """Send the order and kill -9 the function at a request, before or after that takes effect."""
     reached = threading.Event()
@@ -130,8 +131,11 @@ def test_lasting_failure_is_retryable_and_a_repeat_converges(operator, shop, sta
     assert_one_confirmed_order(shop, repeat)
 
 
-@pytest.mark.parametrize("script", [proxy.drop, proxy.answer_500, proxy.hang, proxy.drip, proxy.answer_html],
-                         ids=lambda script: script.__name__)
+@pytest.mark.parametrize(
+    "script",
+    [proxy.drop, proxy.answer_500, proxy.hang, proxy.drip, proxy.answer_html],
+    ids=lambda script: script.__name__,
+)
 def test_customers_failing_writes_nothing_and_is_retryable(operator, shop, stack, script):
     order = shop.order()
     stack.customers_proxy.script("GET", CUSTOMER, script)

@@ -44,8 +44,20 @@ def test_zip_holds_our_code_that_it_needs_and_pinned_packages(zips, name):
 @for_every_function
 def test_zip_has_no_test_no_secret_and_no_tool(zips, name):
     archive = zipfile.ZipFile(zips[name])
-    wrong = r"(^|/)(tests?|testing|bench|docs|\.env.*|\.git.*|bin|requirements.*|conftest\.py|.*\.(c|pyi|pem\.key))($|/)"
-    tools = ["dotenv", "gunicorn", "honcho", "pip", "pytest", "yaml", "awslambdaric", "boto3", *requirements("requirements-dev.txt")]
+    wrong = (
+        r"(^|/)(tests?|testing|bench|docs|\.env.*|\.git.*|bin|requirements.*|conftest\.py|.*\.(c|pyi|pem\.key))($|/)"
+    )
+    tools = [
+        "dotenv",
+        "gunicorn",
+        "honcho",
+        "pip",
+        "pytest",
+        "yaml",
+        "awslambdaric",
+        "boto3",
+        *requirements("requirements-dev.txt"),
+    ]
 
     files = archive.namelist()
 

@@ -72,7 +72,9 @@ def shop(operator):
 def place(operator, base, shop, key, headers=None):
     """Send an order with a key and return the response."""
     order = {"customer_id": shop.customer["id"], "items": [{"product_id": shop.product["id"], "qty": 1}]}
-    return operator.session.post(base + "/orders", json=order, headers={"X-Idempotency-Key": key, **(headers or {})}, timeout=30)
+    return operator.session.post(
+        base + "/orders", json=order, headers={"X-Idempotency-Key": key, **(headers or {})}, timeout=30
+    )
 
 
 class Clients:
@@ -248,8 +250,10 @@ def test_instance_that_is_taken_out_first_ends_without_a_single_failure(cluster,
 
 
 def test_slow_clients_do_not_stop_the_services(cluster, operator):
-    halves = [b"POST /auth/token HTTP/1.1\r\nHost: api.exa",
-              request("POST", "/auth/token", "Host: api.example", "Content-Length: 100", body=b"{")]
+    halves = [
+        b"POST /auth/token HTTP/1.1\r\nHost: api.exa",
+        request("POST", "/auth/token", "Host: api.example", "Content-Length: 100", body=b"{"),
+    ]
     with ExitStack() as slow:
         for half in halves * 20:  # more than the 32 threads of two instances
             slow.enter_context(Connection(cluster.customers, source="127.0.0.6")).send(half)

@@ -39,7 +39,10 @@ class Answers(threading.Thread):
         self.start()
 
     def run(self):
-        order = {"customer_id": self._shop.customer["id"], "items": [{"product_id": self._shop.product["id"], "qty": 1}]}
+        order = {
+            "customer_id": self._shop.customer["id"],
+            "items": [{"product_id": self._shop.product["id"], "qty": 1}],
+        }
         self.response = self._operator.session.post(self._operator.stack.orders + "/orders", json=order, timeout=30)
 
 
@@ -100,7 +103,11 @@ def test_idle_connections_are_closed_and_do_not_hold_up_the_end(services):
 
 def test_half_sent_requests_do_not_use_up_the_grace(services):
     service = services.orders_service
-    halves = [b"GET /hea", request("GET", "/health/live", "Host: api.example")[:-2], b"POST /orders HTTP/1.1\r\nHost: a\r\n"]
+    halves = [
+        b"GET /hea",
+        request("GET", "/health/live", "Host: api.example")[:-2],
+        b"POST /orders HTTP/1.1\r\nHost: a\r\n",
+    ]
     with ExitStack() as clients:
         for half in halves * 5:
             clients.enter_context(Connection(service.base)).send(half)

@@ -228,7 +228,9 @@ def test_timeouts_nest(template):
         # Orders gives up on Customers while the orchestrator still listens, and the orchestrator
         # has the time to make each of its calls twice.
         assert customer_check < clients.CALL_TIMEOUT
-        assert saga.CUSTOMER_SECONDS + 2 * 2 * clients.CALL_TIMEOUT < saga_seconds < function["Timeout"] < GATEWAY_SECONDS
+        assert (
+            saga.CUSTOMER_SECONDS + 2 * 2 * clients.CALL_TIMEOUT < saga_seconds < function["Timeout"] < GATEWAY_SECONDS
+        )
         assert handler.DEFAULT_SECONDS < function["Timeout"]
 
 
@@ -339,7 +341,9 @@ def test_wrong_setting_is_refused_in_one_line_that_names_it(tmp_path, name, valu
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("value", ["customers.example", "http://customers.example", "https://", "https://-", "https://a b.example"])
+@pytest.mark.parametrize(
+    "value", ["customers.example", "http://customers.example", "https://", "https://-", "https://a b.example"]
+)
 def test_address_that_would_carry_the_service_token_in_clear_is_refused(tmp_path, value):
     run = run_serverless("package", "--package", str(tmp_path), **{**ELSEWHERE, "CUSTOMERS_API_BASE": value})
 
@@ -347,9 +351,19 @@ def test_address_that_would_carry_the_service_token_in_clear_is_refused(tmp_path
     assert re.fullmatch(r"aws: CUSTOMERS_API_BASE must be an .*https address.* \(docs/aws\.md, step 4\)\n", run.stderr)
 
 
-@pytest.mark.parametrize("arguments", [[], ["package", "--stage", "dev"], ["deploy", "-s", "dev"], ["package", "--stage=dev"],
-                                       ["package", "-sdev"], ["--verbose", "package"], ["package", "--param", "a=b"],
-                                       ["invoke", "-f", "orders"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["package", "--stage", "dev"],
+        ["deploy", "-s", "dev"],
+        ["package", "--stage=dev"],
+        ["package", "-sdev"],
+        ["--verbose", "package"],
+        ["package", "--param", "a=b"],
+        ["invoke", "-f", "orders"],
+    ],
+)
 def test_stage_is_always_prod(arguments):
     run = run_serverless(*arguments, **ELSEWHERE)
 

@@ -17,17 +17,35 @@ def test_if_none_match_that_names_the_tag(header):
     assert conditional.is_unmodified(header, TAG)
 
 
-@pytest.mark.parametrize("header", [None, "", "7", '"6"', '"77"', '"7', '7"', '""', 'W/"6"', '"6", "*"', '"x7", "7x"', 'x"7"', '"7"x'])
+@pytest.mark.parametrize(
+    "header", [None, "", "7", '"6"', '"77"', '"7', '7"', '""', 'W/"6"', '"6", "*"', '"x7", "7x"', 'x"7"', '"7"x']
+)
 def test_if_none_match_that_names_it_not(header):
     assert not conditional.is_unmodified(header, TAG)
 
 
-@pytest.mark.parametrize("header", [None, TAG, "*", f'"6", {TAG}', f'W/{TAG}, {TAG}'])
+@pytest.mark.parametrize("header", [None, TAG, "*", f'"6", {TAG}', f"W/{TAG}, {TAG}"])
 def test_if_match_that_names_the_tag_passes(header):
     assert conditional.require_match(header, TAG) is None
 
 
-@pytest.mark.parametrize("header", ["", "7", f"W/{TAG}", '"6"', f'"6", W/{TAG}', '"*"', '"7-final"', "w/garbage", 'w/"7"', 'W/ "7"', 'x"7"', '"7" "6"'])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "7",
+        f"W/{TAG}",
+        '"6"',
+        f'"6", W/{TAG}',
+        '"*"',
+        '"7-final"',
+        "w/garbage",
+        'w/"7"',
+        'W/ "7"',
+        'x"7"',
+        '"7" "6"',
+    ],
+)
 def test_if_match_that_names_it_not_is_refused(header):
     with pytest.raises(PreconditionFailed):
         conditional.require_match(header, TAG)

@@ -83,7 +83,9 @@ def test_compose_takes_every_setting_from_the_environment_but_those_that_contain
 @pytest.mark.parametrize("service", OURS)
 def test_programs_get_their_settings_and_no_others(service, settings_of_the_code):
     ports = {"CUSTOMERS_PORT", "ORDERS_PORT", "ORCHESTRATOR_PORT"}
-    of_no_use = {name for name in settings_of_the_code if name.startswith("DB_")} if service == "orchestrator" else set()
+    of_no_use = (
+        {name for name in settings_of_the_code if name.startswith("DB_")} if service == "orchestrator" else set()
+    )
 
     assert SERVICES[service]["environment"].keys() == settings_of_the_code - ports - of_no_use
 
@@ -120,7 +122,9 @@ def test_production_starts_nothing_with_a_development_value(missing):
 def test_no_secret_stands_in_the_compose_file():
     text = (ROOT / "docker-compose.yml").read_text()
 
-    assert [secret for secret in (config.DEVELOPMENT_JWT_SECRET, config.DEVELOPMENT_SERVICE_TOKEN) if secret in text] == []
+    assert [
+        secret for secret in (config.DEVELOPMENT_JWT_SECRET, config.DEVELOPMENT_SERVICE_TOKEN) if secret in text
+    ] == []
 
 
 # --- containers ------------------------------------------------------------------------
@@ -134,8 +138,16 @@ def test_only_the_three_ports_are_published_and_on_this_machine_only():
     }
 
 
-@pytest.mark.parametrize(("service", "after"), [("mysql", "settings"), ("migrate", "mysql"), ("customers", "migrate"),
-                                                ("orders", "customers"), ("orchestrator", "orders")])
+@pytest.mark.parametrize(
+    ("service", "after"),
+    [
+        ("mysql", "settings"),
+        ("migrate", "mysql"),
+        ("customers", "migrate"),
+        ("orders", "customers"),
+        ("orchestrator", "orders"),
+    ],
+)
 def test_programs_start_in_their_order_when_the_one_before_is_well(service, after):
     wanted = "service_healthy" if after in LASTING else "service_completed_successfully"
 
@@ -209,8 +221,8 @@ def test_nothing_runs_as_root():
     parents = {stage: parent for parent, stage in re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)}
     stages = dict(re.findall(r"^FROM \S+ AS (\S+)$(.*?)(?=^FROM|\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
 
-    assert {name: re.findall(r"^USER (.+)$", text, re.MULTILINE) for name, text in stages.items() if "USER" in text} == {
-        "program": ["10001:10001"]
-    }
+    assert {
+        name: re.findall(r"^USER (.+)$", text, re.MULTILINE) for name, text in stages.items() if "USER" in text
+    } == {"program": ["10001:10001"]}
     assert parents["orchestrator"] == parents["services-and-contracts"] == "program"
     assert parents["migrations"] == parents["services"] == "services-and-contracts"
