@@ -60,6 +60,20 @@ class Worker(ThreadWorker):
         if beginning is None:
             self._wait_for_data(conn)
             return
+        self._submit(conn, beginning)
+
+    def finish_request(self, conn, fs):
+        """Go on with what was read together with the last request's body.
+
+        The base class waits for more to come, and a client that waits for its answer sends no more.
+        """
+        beginning = conn.parser.unreader.buf.getvalue() if _is_kept(fs) else b""
+        if beginning:
+            self._submit(conn, beginning)
+        else:
+            super().finish_request(conn, fs)
+
+    def _submit(self, conn, beginning):
         conn.close = partial(self._close, conn)
         done = self._pool_for(beginning).submit(self.handle, conn)
         done.add_done_callback(lambda future: self.method_queue.defer(self.finish_request, conn, future))
@@ -187,6 +201,11 @@ class Worker(ThreadWorker):
             util.write_nonblock(client, head.encode() + body)
         except OSError:
             self.log.debug("the client of request %s is gone", request_id)
+
+
+def _is_kept(done):
+    """Tell whether the connection whose request is done stays open for the next."""
+    return not done.cancelled() and done.exception() is None and done.result() is True
 
 
 def _peek(sock, size):

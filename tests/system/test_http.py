@@ -315,6 +315,28 @@ def test_pipelined_requests_are_answered_in_their_order(base, number):
     assert request_ids(answers) == ids
 
 
+def test_pipelined_requests_are_answered_while_the_client_waits(base):
+    with Connection(base) as connection:
+        connection.send(HEALTH * 3)
+        answers = [connection.read(timeout=5) for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [200, 200, 200]
+
+
+def test_next_request_that_comes_with_the_body_of_a_refused_one_is_answered(stack):
+    # As requests and urllib3 send them: the head, then the body, and the next as soon as the answer is there.
+    refused = request("POST", "/customers", HOST, JSON, "Content-Length: 2")
+
+    with Connection(stack.customers) as connection:
+        connection.send(refused)
+        refusal = connection.read()
+        connection.send(b"{}" + HEALTH)
+        health = connection.read(timeout=5)
+
+    assert (refusal.status, refusal.code) == (401, "authentication_required")
+    assert health.status == 200
+
+
 # --- methods and targets ---------------------------------------------------------------
 
 
