@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 CONTRACTS := openapi/customers.json openapi/orders.json openapi/orchestrator.json
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS)
 
-.PHONY: help demo run test lint migrate seed operator offline package deploy db bench-cold-start bench-driver clean
+.PHONY: help demo run test contract lint migrate seed operator offline package deploy db bench-cold-start bench-driver clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
@@ -31,6 +31,9 @@ run: $(INSTALLED) ## Run the three programs with demo data until Ctrl-C
 
 test: $(INSTALLED) .venv/lambda/installed .local/nginx/nginx ## Run every test on a real MySQL (ARGS="-k name" for some)
 	@exec python -m dev.stack test $(ARGS)
+
+contract: $(INSTALLED) ## Test the running programs against their documents for longer: EXAMPLES=1000
+	@EXAMPLES=$${EXAMPLES:-1000} exec python -m dev.stack test tests/system/test_fuzzing.py -rP
 
 lint: $(INSTALLED) ## Check the Dockerfile and docker-compose.yml
 	@hadolint Dockerfile
@@ -69,7 +72,7 @@ db: ## Open a MySQL prompt on the private server
 
 clean: ## Stop the private MySQL; remove it, its data and all that was installed
 	@sql/mysql-server destroy
-	@rm -rf .venv .local node_modules .serverless .pytest_cache dist $(CONTRACTS)
+	@rm -rf .venv .local node_modules .serverless .pytest_cache .ruff_cache .hypothesis dist $(CONTRACTS)
 
 # --- installation ---------------------------------------------------------------------
 

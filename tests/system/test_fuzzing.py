@@ -1,0 +1,138 @@
+"""schemathesis asks the running programs what their documents promise; `make contract EXAMPLES=1000` asks longer.
+
+On a stack of its own: it deletes whatever it comes upon.
+"""
+
+import json
+import os
+import pathlib
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+
+from tests.system.conftest import ROOT, Operator, free_ports, start_stack, stop_stack
+from tests.system.services import connect
+
+CONFIGURATION = (pathlib.Path(__file__).parent / "schemathesis.toml").read_text()
+LONGER = "EXAMPLES" in os.environ
+EXAMPLES = int(os.environ.get("EXAMPLES", 25))  # of each operation, in each phase that makes them up
+# The suite asks the same each time, so that its result can be had again.
+SEED = str(random.randrange(2**32) if LONGER else 1)
+SECONDS = 24 * 3600 if LONGER else 110
+METHODS = ("get", "put", "post", "patch", "delete")
+PLENTY = 50_000_000  # in stock, so that some orders of any size can be had
+
+# Customers last, for they do not survive it. `/orders` takes either token.
+RUNS = [
+    ("orders", "operatorToken"),
+    ("orders", "serviceToken"),
+    ("orchestrator", "operatorToken"),
+    ("customers", "serviceToken"),
+    ("customers", "operatorToken"),
+]
+
+
+@pytest.fixture(scope="module")
+def programs(stack_environ):
+    """The three programs with the demo data and plenty of stock, and the tokens that they take."""
+    customers, orders, orchestrator, _ = free_ports(4)
+    environ = {
+        **stack_environ,
+        "DB_NAME": stack_environ["DB_NAME"] + "_fuzzed",
+        "CUSTOMERS_PORT": str(customers),
+        "ORDERS_PORT": str(orders),
+        "ORCHESTRATOR_PORT": str(orchestrator),
+    }
+    ports = {"customers": customers, "orders": orders, "orchestrator": orchestrator}
+    bases = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    process = start_stack(environ, [])
+    operator = Operator(SimpleNamespace(**bases), "demo", "demo-password")
+    for product_id in (1, 2, 3):
+        operator.session.patch(f"{bases['orders']}/products/{product_id}", json={"stock": PLENTY}).raise_for_status()
+    tokens = {"operatorToken": operator.token, "serviceToken": "development-only-service-token-0123456789"}
+    yield SimpleNamespace(bases=bases, tokens=tokens, environ=environ)
+    stop_stack(process)
+    with connect(environ) as connection:
+        connection.cursor().execute(f"DROP DATABASE {environ['DB_NAME']}")
+
+
+def operations(document, scheme):
+    """Return {operationId: (method, pattern of its URLs)} of what is open to everybody or to a token of this scheme."""
+    return {
+        operation["operationId"]: (
+            method.upper(),
+            re.compile(r"https?://[^/]+" + re.sub(r"\{.*?\}", "[^/?]+", path) + r"(\?.*)?"),
+        )
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS and (not operation["security"] or any(scheme in each for each in operation["security"]))
+    }
+
+
+def has_links(document, names):
+    """Tell whether an operation among `names` leads to another one."""
+    linked = {link["operationId"] for link in document["components"].get("links", {}).values()}
+    return bool(linked & set(names))
+
+
+def ask(document, base, scheme, token, folder):
+    """Run schemathesis; return (exit status, what it printed, [(method, URL, status)] of all that it sent)."""
+    names = operations(document, scheme)
+    phases = "examples,coverage,fuzzing" + (",stateful" if has_links(document, names) else "")
+    (folder / "document.json").write_text(json.dumps(document))
+    (folder / "schemathesis.toml").write_text(
+        f'auth.openapi.{scheme}.bearer = "${{TOKEN}}"\n'  # from the environment: it stands in no argument or file
+        f"generation.max-examples = {EXAMPLES}\n"
+        f"phases.stateful.generation.max-examples = {6 * EXAMPLES}\n" + CONFIGURATION
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", "--config-file", folder / "schemathesis.toml", "--no-color"]
+        + ["run", folder / "document.json", "--url", base, "--checks=all", "--phases", phases, "--seed", SEED]
+        + ["--workers=2", "--continue-on-failure", "--report-har-path", folder / "sent.har"]
+        + [f"--include-operation-id={name}" for name in names],
+        cwd=ROOT,
+        env={**os.environ, "TOKEN": token},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+    )
+    entries = json.loads((folder / "sent.har").read_bytes())["log"]["entries"]
+    sent = [(entry["request"]["method"], entry["request"]["url"], entry["response"]["status"]) for entry in entries]
+    return run.returncode, run.stdout, sent
+
+
+@pytest.mark.timeout(SECONDS + 10)
+@pytest.mark.parametrize(("name", "scheme"), RUNS)
+def test_program_does_what_its_document_promises(programs, tmp_path, name, scheme):
+    document = json.loads((ROOT / "openapi" / f"{name}.json").read_bytes())
+
+    status, printed, sent = ask(document, programs.bases[name], scheme, programs.tokens[scheme], tmp_path)
+
+    print(printed)  # which requests failed, and how to send them again
+    assert status == 0
+    answered = {
+        name: Counter(answer for method, url, answer in sent if method == wanted and pattern.fullmatch(url))
+        for name, (wanted, pattern) in operations(document, scheme).items()
+    }
+    print(*answered.items(), sep="\n")
+    assert [name for name, answers in answered.items() if not any(200 <= answer < 300 for answer in answers)] == []
+
+
+def test_orders_went_all_the_way_and_each_step_left_an_event(programs):
+    with connect(programs.environ) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM orders WHERE status = 'CANCELED' AND confirmed_at IS NOT NULL")
+        (all_the_way,) = cursor.fetchone()
+        cursor.execute(
+            "SELECT COUNT(*) FROM orders WHERE version <> (SELECT COUNT(*) FROM order_events WHERE order_id = orders.id)"
+        )
+        (without_event,) = cursor.fetchone()
+
+    assert all_the_way > 0
+    assert without_event == 0
