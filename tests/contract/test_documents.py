@@ -12,11 +12,13 @@ from common.problems import REGISTRY
 from tests.contract.documents import (
     DOCUMENTS,
     KEYWORDS,
+    METHODS,
     NAMES,
     examples,
     media_types,
     nodes,
     operations,
+    parameters_and_headers,
     responses,
     schemas,
     types_of,
@@ -207,3 +209,30 @@ def test_every_response_has_the_headers_of_its_status(name):
     ]
 
     assert missing == []
+
+
+@for_every_document
+def test_every_query_parameter_may_be_empty_which_the_code_takes_for_absent(name):
+    query = [(label, part) for label, part in parameters_and_headers(name) if part.get("in") == "query"]
+
+    assert [label for label, part in query if part.get("allowEmptyValue") is not True] == []
+
+
+@pytest.mark.parametrize("name", ["customers", "orders"])
+def test_every_link_fills_the_path_of_an_operation_with_a_field_that_is_always_there(name):
+    paths = {
+        operation["operationId"]: set(re.findall(r"\{(.*?)\}", path))
+        for path, item in DOCUMENTS[name]["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    }
+    links = [
+        (label, link, {f"$response.body#/{field}" for field in media["schema"]["required"]})
+        for label, _, response in responses(name)
+        for media in response.get("content", {}).values()
+        for link in response.get("links", {}).values()
+    ]
+
+    assert len(links) > 5
+    assert [label for label, link, _ in links if link["parameters"].keys() != paths.get(link["operationId"])] == []
+    assert [label for label, link, fields in links if not set(link["parameters"].values()) <= fields] == []
