@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 CONTRACTS := openapi/customers.json openapi/orders.json openapi/orchestrator.json
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS)
 
-.PHONY: help demo run test contract lint migrate seed operator offline package deploy db bench-cold-start bench-driver clean
+.PHONY: help demo run test contract lint migrate seed operator offline postman package deploy db bench-cold-start bench-driver clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
@@ -53,6 +53,9 @@ operator: $(INSTALLED) ## Add an operator: USERNAME=… ROLE=viewer|operator|adm
 
 offline: $(INSTALLED) ## Run the orchestrator alone, against CUSTOMERS_API_BASE and ORDERS_API_BASE
 	@exec python -m dev.stack offline
+
+postman: $(INSTALLED) ## Make the Postman collection in postman/ out of the documents in openapi/
+	@exec node postman/generate.mjs
 
 package: $(INSTALLED) .venv/lambda/installed ## Build the Lambda functions' zips into dist/
 	@exec python -m aws.package
