@@ -239,7 +239,8 @@ function stepOf(step, known) {
     );
   }
   if (step.test) test.push(...linesOf(step.test));
-  return { name: step.name, event: eventsOf(operation, step.status ?? operation.success, { ...step, test }), request };
+  const event = eventsOf(operation, step.status ?? operation.success, { ...step, test });
+  return { name: step.name, event, request, response: [] };
 }
 
 /** Refuse entries of the tables that no operation uses: the documents have moved on. */

@@ -109,6 +109,8 @@ def answer(handler, status, content_type, body, headers=()):
         handler.send_header(name, value)
     handler.send_header("Content-Type", content_type)
     handler.send_header("Content-Length", str(len(body)))
+    if handler.close_connection:  # unsaid, the client's next request may go out on the dead connection
+        handler.send_header("Connection", "close")
     handler.end_headers()
     handler.wfile.write(body)
 
