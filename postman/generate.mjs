@@ -223,6 +223,8 @@ function stepOf(step, known) {
     delete sent[parameter.key];
   }
   if (Object.keys(sent).length > 0) throw new Error(`the flow's "${step.name}": no parameter ${Object.keys(sent)}`);
+  const query = request.url.query.filter((parameter) => !parameter.disabled);
+  if (query.length > 0) request.url.raw += `?${query.map(({ key, value }) => `${key}=${value}`).join("&")}`;
   if (step.body) request.body.raw = render(step.body);
 
   const test = [];

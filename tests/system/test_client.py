@@ -34,6 +34,7 @@ class Caller:
         self.directory = directory
         self.environ = {
             **os.environ,
+            "NO_PROXY": "127.0.0.1",
             "PYTHONPATH": str(ROOT / "docs"),
             "B2B_CUSTOMERS": customers.base,
             "B2B_ORDERS": orders.base,

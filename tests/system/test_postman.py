@@ -1,7 +1,9 @@
 """The Postman collection: it is what the documents make it, and newman runs all of it against the stack."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -10,14 +12,36 @@ from tests.system.conftest import ROOT
 
 COLLECTION = ROOT / "postman" / "b2b-orders.postman_collection.json"
 ENVIRONMENT = ROOT / "postman" / "b2b-orders.postman_environment.json"
+NAMES = ("customers", "orders", "orchestrator")
 SERVICE_TOKEN = "development-only-service-token-0123456789"
 
 
-def generate(directory):
-    """Run the generator and return its two files' bytes."""
-    command = ["node", ROOT / "postman" / "generate.mjs", directory]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=60)
+def generate(directory, root=ROOT):
+    """Run the generator to its end and return the process."""
+    command = ["node", root / "postman" / "generate.mjs", directory]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def files_in(directory):
+    """Return the bytes of the two files."""
     return [(directory / path.name).read_bytes() for path in (COLLECTION, ENVIRONMENT)]
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A place with the generator and its documents, to change them."""
+    for folder in ("openapi", "postman"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
+    return tmp_path
+
+
+def change_orders(root, change):
+    """Let `change` alter the document of the Orders API in a copied place."""
+    path = root / "openapi" / "orders.json"
+    document = json.loads(path.read_text())
+    change(document["paths"])
+    path.write_text(json.dumps(document))
 
 
 def requests_of(item):
@@ -37,9 +61,6 @@ def documented_operations():
     )
 
 
-NAMES = ("customers", "orders", "orchestrator")
-
-
 class Newman:
     """One run of the collection."""
 
@@ -54,7 +75,8 @@ class Newman:
         command = [ROOT / "node_modules" / ".bin" / "newman", "run", COLLECTION, "--environment", ENVIRONMENT]
         command += ["--reporters", "json", "--reporter-json-export", report, "--timeout-request", "30000"]
         command += [option for name, value in variables.items() for option in ("--env-var", f"{name}={value}")]
-        self.process = subprocess.run([*command, *options], capture_output=True, text=True, timeout=100)
+        environ = {**os.environ, "NO_PROXY": "127.0.0.1"}
+        self.process = subprocess.run([*command, *options], env=environ, capture_output=True, text=True, timeout=100)
         self.run = json.loads(report.read_text())["run"]
         self.sent = [execution["item"]["name"] for execution in self.run["executions"]]
         self.statuses = [execution["response"]["code"] for execution in self.run["executions"]]
@@ -78,9 +100,59 @@ def collection():
 
 
 def test_committed_files_are_what_the_documents_make_now(tmp_path):
-    made = generate(tmp_path)
+    run = generate(tmp_path)
 
-    assert made == [COLLECTION.read_bytes(), ENVIRONMENT.read_bytes()], "run `make postman`"
+    assert (run.returncode, run.stderr) == (0, "")
+    assert files_in(tmp_path) == files_in(COLLECTION.parent), "run `make postman`"
+
+
+def rename_confirmation(paths):
+    paths["/orders/{order_id}/confirm"]["post"]["operationId"] = "approve_order"
+
+
+def rename_order_id(paths):
+    paths["/orders/{order_id}"]["parameters"] = [
+        {"name": "number", "in": "path", "required": True, "schema": {"type": "integer"}}
+    ]
+
+
+def drop_bodies(paths):
+    del paths["/products"]["post"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (rename_confirmation, 'the flow\'s "Confirm the order": no operation orders.confirm_order in the documents'),
+        (rename_order_id, "get_order: no value for number; add it to PARAMETERS"),
+        (drop_bodies, "not in the documents any more: create_product"),
+    ],
+    ids=["operation of the flow", "parameter without a value", "operation of the tables"],
+)
+def test_document_that_no_longer_fits_stops_the_generator(copied, change, message):
+    change_orders(copied, change)
+    before = files_in(copied / "postman")
+
+    run = generate(copied / "postman", root=copied)
+
+    assert run.returncode == 1
+    assert f"Error: {message}" in run.stderr
+    assert files_in(copied / "postman") == before
+
+
+def test_documentation_page_is_left_out(copied):
+    page = {
+        "operationId": "docs",
+        "tags": ["Documentation"],
+        "security": [],
+        "responses": {"200": {"description": "."}},
+    }
+    change_orders(copied, lambda paths: paths.update({"/docs": {"get": page}}))
+
+    run = generate(copied / "postman", root=copied)
+
+    assert (run.returncode, run.stderr) == (0, "")
+    assert files_in(copied / "postman") == files_in(COLLECTION.parent)
 
 
 def test_every_operation_is_in_the_folder_of_its_document(collection):

@@ -88,6 +88,14 @@ def test_curl_decides_on_the_code_of_a_refusal(stack, tmp_path, log_in_and_order
     assert json.loads(problem)["items"][0]["requested"] == 99999
 
 
+def test_curl_with_an_ended_token_asks_for_another(stack, tmp_path, log_in_and_order):
+    log_in, order = log_in_and_order
+
+    shell = run_shell([log_in, "TOKEN=ended\n" + order], stack, tmp_path)
+
+    assert outputs_of(shell)[-1] == "log in again, then run this again"
+
+
 def test_python_for_callers_prints_what_stands_below_it(stack, tmp_path):
     (code, expected), *others = examples("For callers", "python")
     environ = {"B2B_CUSTOMERS": stack.customers, "B2B_ORDERS": stack.orders, "B2B_ORCHESTRATOR": stack.orchestrator}
