@@ -97,7 +97,7 @@ def test_curl_with_an_ended_token_asks_for_another(stack, tmp_path, log_in_and_o
 
 
 def test_python_for_callers_prints_what_stands_below_it(stack, tmp_path):
-    (code, expected), *others = examples("For callers", "python")
+    _, (code, expected) = examples("For callers", "python")
     environ = {"B2B_CUSTOMERS": stack.customers, "B2B_ORDERS": stack.orders, "B2B_ORCHESTRATOR": stack.orchestrator}
     environ = {**os.environ, **environ, "PYTHONPATH": str(ROOT / "docs")}
     # The stack keeps the orders of other runs, and a reference is good for one.
@@ -109,4 +109,12 @@ def test_python_for_callers_prints_what_stands_below_it(stack, tmp_path):
 
     assert (run.returncode, run.stderr) == (0, "")
     assert matches(expected, run.stdout), run.stdout
-    assert others == []
+
+
+def test_python_that_is_shown_of_the_client_is_the_clients():
+    (shown, _), _ = examples("For callers", "python")
+
+    functions = shown.strip().split("\n\n\n")
+    client = (ROOT / "docs" / "client.py").read_text()
+    assert [function for function in functions if function not in client] == []
+    assert len(functions) == 2
