@@ -23,7 +23,7 @@ LONGER = "EXAMPLES" in os.environ
 EXAMPLES = int(os.environ.get("EXAMPLES", 25))  # of each operation, in each phase that makes them up
 # The suite asks the same each time, so that its result can be had again.
 SEED = str(random.randrange(2**32) if LONGER else 1)
-SECONDS = 24 * 3600 if LONGER else 110
+SECONDS = 24 * 3600 if LONGER else 300
 METHODS = ("get", "put", "post", "patch", "delete")
 PLENTY = 50_000_000  # in stock, so that some orders of any size can be had
 
@@ -99,7 +99,8 @@ def ask(document, base, scheme, token, folder):
     run = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "--config-file", folder / "schemathesis.toml", "--no-color"]
         + ["run", folder / "document.json", "--url", base, "--checks=all", "--phases", phases, "--seed", SEED]
-        + ["--workers=2", "--continue-on-failure", "--report-har-path", folder / "sent.har"]
+        # One worker: with more, neither the order is the same each time nor, in Python 3.11, `ast` safe.
+        + ["--workers=1", "--continue-on-failure", "--report-har-path", folder / "sent.har"]
         + [f"--include-operation-id={name}" for name in names],
         cwd=ROOT,
         env={**os.environ, "TOKEN": token},
