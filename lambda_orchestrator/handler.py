@@ -129,9 +129,9 @@ def _seconds_left(context):
 
 
 def _failure(problem, line):
-    problem.members.update(success=False, correlationId=line["correlation_id"] or line["request_id"])
     # A refusal stays one; a failure may have happened after the order was made.
     problem.members.setdefault("retryable", problem.status >= 500)
+    problem.members.update(success=False, correlationId=line["correlation_id"] or line["request_id"])
     headers = {"X-Request-ID": line["request_id"], **problem.headers}
     return make_response(problem.status, MEDIA_TYPE, problem.to_json(line["request_id"]), headers)
 

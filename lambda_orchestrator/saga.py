@@ -41,8 +41,8 @@ class StepRefused(Problem, registered=False):
             document.get("detail"),
             errors=document.get("errors"),
             items=document.get("items"),
-            retryable=False,
             **members,
+            retryable=False,
         )
 
 

@@ -15,6 +15,20 @@ from common.database import Database
 ROOT = pathlib.Path(__file__).parent.parent
 
 
+def migrate(name):
+    """Create the schema `name` as `make migrate` does."""
+    migration = subprocess.run(
+        [sys.executable, "-m", "sql.migrate"],
+        cwd=ROOT,
+        env={**os.environ, "DB_NAME": name},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert migration.returncode == 0, migration.stderr
+
+
 @pytest.fixture(scope="session")
 def database_settings():
     """A freshly migrated schema, named after DB_NAME with `_test`; one test run at a time."""
@@ -28,16 +42,7 @@ def database_settings():
     cursor.execute("SELECT GET_LOCK(%s, 0)", (settings.name,))
     assert cursor.fetchone() == (1,), f"another test run is using the schema {settings.name}"
     cursor.execute(f"DROP DATABASE IF EXISTS {settings.name}")
-    migration = subprocess.run(
-        [sys.executable, "-m", "sql.migrate"],
-        cwd=ROOT,
-        env={**os.environ, "DB_NAME": settings.name},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert migration.returncode == 0, migration.stderr
+    migrate(settings.name)
     yield settings
     cursor.execute(f"DROP DATABASE {settings.name}")
     connection.close()

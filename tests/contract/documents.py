@@ -26,6 +26,17 @@ def operations(name):
     ]
 
 
+def operation_of(name, operation_id):
+    """Return (method, path, operation with its references replaced)."""
+    document = DOCUMENTS[name]
+    return next(
+        (method, path, inline(document, item[method]))
+        for path, item in document["paths"].items()
+        for method in METHODS
+        if item.get(method, {}).get("operationId") == operation_id
+    )
+
+
 def responses(name):
     """Return (label, status, response) of every response of a document."""
     return [
@@ -88,4 +99,30 @@ def examples(name):
     single = [
         (label, part["schema"], part["example"]) for label, part in parameters_and_headers(name) if "example" in part
     ]
-    return bodies + single
+    several = [
+        (f"{label} {key}", part["schema"], example["value"])
+        for label, part in parameters_and_headers(name)
+        for key, example in part.get("examples", {}).items()
+    ]
+    return bodies + single + several
+
+
+def request_examples(name):
+    """Return (document, operation, key of an example of its body) of every such example."""
+    return [
+        (name, operation["operationId"], key)
+        for _, _, operation in operations(name)
+        for media in operation.get("requestBody", {}).get("content", {}).values()
+        for key in media["examples"]
+    ]
+
+
+def answer_examples(name):
+    """Return (document, operation, status, key of an example) of every response; the key is None where there is none."""
+    return [
+        (name, operation["operationId"], int(status), key)
+        for _, _, operation in operations(name)
+        for status, response in operation["responses"].items()
+        for media in response.get("content", {"none": {}}).values()
+        for key in media.get("examples", [None])
+    ]
