@@ -50,7 +50,11 @@ _DETAILS = {
     "additionalProperties": lambda _: "has a field that the contract does not know",
     "pattern": lambda _: "does not have the required form",
     "format": lambda value: f"must be a {value}",
-    "not": lambda _: "has fields that exclude each other",
+    "not": lambda value: (
+        "must be none of " + ", ".join(map(str, value["enum"]))
+        if "enum" in value
+        else "has fields that exclude each other"
+    ),
 }
 
 

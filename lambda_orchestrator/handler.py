@@ -34,12 +34,27 @@ def handle(event, context):
     started = time.monotonic()
     line = {"request_id": new_request_id(), "correlation_id": None}
     try:
-        response = _program().answer(event, _seconds_left(context), line)
+        response = _answer(event, context, line)
+    except Problem as problem:
+        line["code"] = problem.code
+        response = _failure(problem, line)
     except BaseException as ex:  # also SystemExit: nothing may pass through
         response = _failure(InternalError(), line)
         _log(line, event="failed", trace="".join(traceback.format_exception(ex)))
     _log(line, event="answered", status=response["statusCode"], duration_ms=round(1000 * (time.monotonic() - started)))
     return response
+
+
+def _answer(event, context, line):
+    """Return the proxy response; `line` collects what the log shows."""
+    # Named first of all, so that every answer can carry the name.
+    request = read_event(event)
+    given = request.header("X-Request-ID")
+    if is_fit(given):
+        line["request_id"] = given
+    line["correlation_id"] = line["request_id"]
+    line["trace_id"] = trace_id(request.header)
+    return _program().answer(request, _seconds_left(context), line)
 
 
 class Program:
@@ -53,25 +68,16 @@ class Program:
             ServiceClient(settings.customers_api_base, token), ServiceClient(settings.orders_api_base, token)
         )
 
-    def answer(self, event, seconds_left, line):
-        """Return the proxy response; `line` collects what the log shows."""
-        try:
-            request = read_event(event)
-            given = request.header("X-Request-ID")
-            if is_fit(given):
-                line["request_id"] = given
-            line["correlation_id"] = line["request_id"]
-            line["trace_id"] = trace_id(request.header)
-            line["path"] = "*"
-            operation = self._find_operation(request)
-            line["path"] = operation.path
-            if operation.id == "health":
-                body = {"ok": True, "status": "ok", "service": "orchestrator"}
-                return make_response(200, _JSON, strict_json.dumps(body), {"X-Request-ID": line["request_id"]})
-            return self._create_and_confirm(operation, request, seconds_left, line)
-        except Problem as problem:
-            line["code"] = problem.code
-            return _failure(problem, line)
+    def answer(self, request, seconds_left, line):
+        """Return the proxy response; raises the `Problem` that a refusal is."""
+        line["path"] = "*"
+        operation = self._find_operation(request)
+        line["path"] = operation.path
+        if operation.id == "health":
+            operation.read_query(request.query_string)
+            body = {"ok": True, "status": "ok", "service": "orchestrator"}
+            return make_response(200, _JSON, strict_json.dumps(body), {"X-Request-ID": line["request_id"]})
+        return self._create_and_confirm(operation, request, seconds_left, line)
 
     def _find_operation(self, request):
         operations = self._contract.operations

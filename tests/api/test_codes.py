@@ -5,10 +5,11 @@ import re
 
 import pytest
 
-from common.contract import load
-from common.problems import REGISTRY
+from common.contract import inline, load
+from common.problems import MEDIA_TYPE, REGISTRY
 
 TESTS = pathlib.Path(__file__).parent.parent
+METHODS = {"get", "put", "post", "patch", "delete"}
 DOCUMENTS = ["customers", "orders", "orchestrator"]
 
 
@@ -35,6 +36,20 @@ def test_table_gives_each_code_its_status(name):
 
     assert len(documented) > 10
     assert documented == {code: REGISTRY[code].status for code in documented}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_table_names_what_the_operations_answer_and_what_is_answered_where_there_is_none(name):
+    document = load(name)
+    answered = {
+        example["value"]["code"]
+        for item in inline(document, document["paths"]).values()
+        for method in METHODS & item.keys()
+        for response in item[method]["responses"].values()
+        for example in response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {}).values()
+    }
+
+    assert table(name).keys() == answered | {"not_found", "method_not_allowed"}
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -2,7 +2,7 @@
 
 import threading
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
@@ -10,6 +10,7 @@ from falcon import testing
 
 import customers.app
 import orders.app
+from common import config
 from common.contract import load
 from lambda_orchestrator import handler
 from lambda_orchestrator.handler import Program
@@ -70,6 +71,10 @@ def _serve(app, database):
     server.server_close()
 
 
+def _start_orchestrator(environ):
+    return Program(config.load_settings(environ), load("orchestrator"))
+
+
 class Programs:
     """Asks the services in process, and the orchestrator by events of API Gateway.
 
@@ -89,8 +94,7 @@ class Programs:
         self.no_customers_client = CustomersClient(NOWHERE, token)
         orders_base = enter(_serve(self._make_orders(self._database), self._database))
         self.orders_proxy = enter(ScriptedProxy(orders_base))
-        bases = {"customers_api_base": customers_base, "orders_api_base": self.orders_proxy.base}
-        self._orchestrator_settings = replace(self._settings, **bases)
+        self._environ = {"CUSTOMERS_API_BASE": customers_base, "ORDERS_API_BASE": self.orders_proxy.base}
         return self
 
     def __exit__(self, *exception):
@@ -108,9 +112,8 @@ class Programs:
         sent = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, sent, response.content)
 
-    def ask_orchestrator(self, method, path, query, headers, body, milliseconds=6000, **settings):
-        """Return the `Answer` of the function, with other settings if told, which has that much time."""
-        program = Program(replace(self._orchestrator_settings, **settings), load("orchestrator"))
+    def ask_orchestrator(self, method, path, query, headers, body, milliseconds=6000, **environ):
+        """Return the `Answer` of the function, which starts in another environment if told, and has that much time."""
         event = {
             "version": "2.0",
             "rawPath": path,
@@ -121,7 +124,7 @@ class Programs:
             "isBase64Encoded": False,
         }
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(handler, "_program", lambda: program)
+            patch.setattr(handler, "_program", lambda: _start_orchestrator({**self._environ, **environ}))
             response = handler.handle(event, Context(milliseconds))
         sent = {name.lower(): value for name, value in response["headers"].items()}
         return Answer(response["statusCode"], sent, response["body"].encode())

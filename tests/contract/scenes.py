@@ -87,8 +87,8 @@ def failing(pattern, script):
 
 
 def misconfigured(world, call):
-    """Run the function with a setting that its check would have refused."""
-    return world.send(call, customers_api_base=None)
+    """Start the function with a setting that is refused."""
+    return world.send(call, JWT_SECRET="too short")
 
 
 _TWELVE_LAPTOPS = [{"product_id": 1, "qty": 12}]
@@ -141,6 +141,7 @@ ORCHESTRATOR = {
     ("create_and_confirm_order", 409, "order_state_conflict"): canceled_in_between,
     ("create_and_confirm_order", 422, "idempotency_key_reused"): key_of_another_order,
     ("create_and_confirm_order", 500, "internal_error"): misconfigured,
+    ("health", 500, "internal_error"): misconfigured,
     ("create_and_confirm_order", 502, "upstream_broken"): failing("/orders", answer_html),
     ("create_and_confirm_order", 504, "upstream_timeout"): failing("/orders/1/confirm", drop),
 }

@@ -100,6 +100,22 @@ def test_example_of_a_request_succeeds(world, document, operation, key):
     assert answer.status in (200, 201)
 
 
+@pytest.mark.parametrize(
+    ("document", "operation"), [example[:2] for example in ANSWERS if example[3] == "insufficient_scope"], ids=label
+)
+def test_challenge_names_the_scope_that_the_operation_needs(world, document, operation):
+    ((scope,),) = [
+        requirement["operatorToken"]
+        for requirement in operation_of(document, operation)[2]["security"]
+        if "operatorToken" in requirement
+    ]
+
+    answer = PROVOKERS["insufficient_scope"](world, story.call(document, operation))
+
+    challenge = f'Bearer realm="b2b", error="insufficient_scope", scope="{scope}"'
+    assert answer.headers["www-authenticate"] == challenge
+
+
 def test_every_scene_is_of_an_example():
     assert SCENES.keys() - set(ANSWERS) == set()
     assert PROVOKERS.keys() - {key for _, _, _, key in ANSWERS} == set()

@@ -104,6 +104,15 @@ def test_fields_that_exclude_each_other_are_refused():
     assert errors_of(make_operation(schema).check_body, {"a": 1, "b": 1}) == {("#", "not")}
 
 
+def test_value_that_is_excluded_is_refused_with_the_excluded_ones():
+    operation = make_operation({"type": "string", "maxLength": 9, "not": {"enum": ["one", "two"]}})
+
+    with pytest.raises(InvalidRequest) as caught:
+        operation.check_body("two")
+
+    assert caught.value.members["errors"] == [{"pointer": "#", "code": "not", "detail": "must be none of one, two"}]
+
+
 def test_absent_optional_body_is_an_empty_object_and_a_required_one_is_malformed():
     optional = make_operation(requestBody=None, body=None)
     definition = {"operationId": "x", "security": [], "requestBody": {"content": {"application/json": {"schema": {}}}}}

@@ -22,6 +22,7 @@ from tests.unit.conftest import EVENT_BODY, PATH, Context
         ({"body": {**EVENT_BODY, "colour": "red"}}, 400, "invalid_request"),
         ({"body": {**EVENT_BODY, "correlation_id": "a b"}}, 400, "invalid_request"),
         ({"query": "colour=red"}, 400, "invalid_request"),
+        ({"method": "GET", "path": "/health", "query": "colour=red"}, 400, "invalid_request"),
         ({"authorization": ""}, 401, "authentication_required"),
         ({"authorization": "Bearer abc"}, 401, "invalid_token"),
         ({"body": '{"a":"' + "x" * 65_536 + '"}'}, 413, "payload_too_large"),
@@ -113,8 +114,10 @@ def test_failure_of_any_kind_is_a_500_that_says_nothing(monkeypatch, codes, erro
 
     monkeypatch.setattr(handler, "_program", fail)
 
-    response = handle({}, None)
+    response = handle({"httpMethod": "GET", "path": "/health", "headers": {"X-Request-ID": "abc"}}, None)
 
-    codes.add(json.loads(response["body"])["code"])
+    body = json.loads(response["body"])
+    codes.add(body["code"])
     assert response["statusCode"] == 500
+    assert (body["request_id"], response["headers"]["X-Request-ID"]) == ("abc", "abc")
     assert "s3cret" not in response["body"]
