@@ -14,7 +14,7 @@ import serverless_wsgi
 
 from common.events import make_response, read_event
 from common.problems import MEDIA_TYPE, InternalError, Problem
-from common.tracing import new_request_id
+from common.tracing import is_fit, new_request_id
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +32,16 @@ def make_handler(get_app):
 
     def handle(event, context):
         """Answer one API Gateway proxy event; never raises."""
+        request_id = new_request_id()
         try:
-            return _call(get_app(), read_event(event), context)
+            request = read_event(event)
+            given = request.header("X-Request-ID")
+            request_id = given if is_fit(given) else request_id
+            return _call(get_app(), request, context)
         except Problem as problem:
-            return _refuse(problem)
+            return _refuse(problem, request_id)
         except BaseException:  # SystemExit too: nothing may pass through
-            return _refuse(InternalError())
+            return _refuse(InternalError(), request_id)
 
     return handle
 
@@ -60,7 +64,6 @@ def _call(app, request, context):
     return result
 
 
-def _refuse(problem):
-    request_id = new_request_id()
+def _refuse(problem, request_id):
     log.exception("event %s failed before or outside the app", request_id)
     return make_response(problem.status, MEDIA_TYPE, problem.to_json(request_id), {"X-Request-ID": request_id})

@@ -84,10 +84,12 @@ PRODUCTION = {
 )
 def test_bad_setting_is_a_500_problem_and_the_log_names_it(make_function, name, setting, value):
     function = make_function(name, {**PRODUCTION, setting: value})
+    event = make_event_v2("GET", "/health", [("X-Request-ID", "the-request")])
 
-    results = [function.invoke(HEALTH) for _ in range(2)]
+    results = [function.invoke(event) for _ in range(2)]
 
     assert [answer(result) for result in results] == [(500, "internal_error")] * 2
+    assert [result["headers"]["X-Request-ID"] for result in results] == ["the-request"] * 2
     assert setting in function.log()
     told = function.log() + results[0]["body"]
     assert [secret for secret in (*SECRETS.values(), value or "j" * 40) if secret in told] == []
