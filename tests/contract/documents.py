@@ -1,5 +1,7 @@
 """Walks over the three contract documents, for the tests that look at every part of them."""
 
+import functools
+
 from common.contract import bundle, inline
 from tests.conftest import ROOT
 
@@ -26,6 +28,7 @@ def operations(name):
     ]
 
 
+@functools.cache
 def operation_of(name, operation_id):
     """Return (method, path, operation with its references replaced)."""
     document = DOCUMENTS[name]

@@ -1,5 +1,6 @@
 """The three programs, joined by HTTP, to be asked for one answer at a time."""
 
+import functools
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from lambda_orchestrator import handler
 from lambda_orchestrator.handler import Program
 from orders.customers_client import CustomersClient
 from tests.system.proxy import ScriptedProxy
+from tests.unit.conftest import Context
 
 NOWHERE = "http://127.0.0.1:1"  # nobody listens there
 
@@ -39,16 +41,6 @@ class Moments:
         return self._moments.pop(0) if len(self._moments) > 1 else self._moments[0]
 
 
-class Context:
-    """Lambda's context with that much time left."""
-
-    def __init__(self, milliseconds):
-        self._milliseconds = milliseconds
-
-    def get_remaining_time_in_millis(self):
-        return self._milliseconds
-
-
 class _RequestHandler(WSGIRequestHandler):
     def log_message(self, *arguments):
         """Say nothing."""
@@ -65,14 +57,12 @@ def _serve(app, database):
 
     thread = threading.Thread(target=run)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def _start_orchestrator(environ):
-    return Program(config.load_settings(environ), load("orchestrator"))
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class Programs:
@@ -84,15 +74,17 @@ class Programs:
 
     def __init__(self, settings, database, clock):
         self._settings, self._database, self._clock = settings, database, clock
-        self._clients = {}
+        self._make_client = functools.cache(self._make_client)  # an app takes 50 ms to build
         self._running = ExitStack()
 
     def __enter__(self):
         enter, token = self._running.enter_context, self._settings.service_tokens[0]
-        customers_base = enter(_serve(self._make_customers(self._database), self._database))
-        self.customers_client = CustomersClient(customers_base, token)
         self.no_customers_client = CustomersClient(NOWHERE, token)
-        orders_base = enter(_serve(self._make_orders(self._database), self._database))
+        customers_app = self._make_client("customers", self._database, None).app
+        customers_base = enter(_serve(customers_app, self._database))
+        self._customers_client = CustomersClient(customers_base, token)
+        orders_app = self._make_client("orders", self._database, self._customers_client).app
+        orders_base = enter(_serve(orders_app, self._database))
         self.orders_proxy = enter(ScriptedProxy(orders_base))
         self._environ = {"CUSTOMERS_API_BASE": customers_base, "ORDERS_API_BASE": self.orders_proxy.base}
         return self
@@ -102,15 +94,9 @@ class Programs:
 
     def ask_service(self, name, method, path, query, headers, body, database=None, customers_client=None):
         """Return the `Answer` of a service, with another database or client of Customers if told."""
-        make = {"customers": self._make_customers, "orders": self._make_orders}[name]
-        collaborators = (database or self._database, customers_client)[: 1 + (customers_client is not None)]
-        if (name, *collaborators) not in self._clients:
-            self._clients[name, *collaborators] = testing.TestClient(make(*collaborators))
-        response = self._clients[name, *collaborators].simulate_request(
-            method, path, query_string=query, headers=headers, body=body
-        )
-        sent = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, sent, response.content)
+        client = self._make_client(name, database or self._database, customers_client or self._customers_client)
+        response = client.simulate_request(method, path, query_string=query, headers=headers, body=body)
+        return Answer(response.status_code, _lower(response.headers), response.content)
 
     def ask_orchestrator(self, method, path, query, headers, body, milliseconds=6000, **environ):
         """Return the `Answer` of the function, which starts in another environment if told, and has that much time."""
@@ -118,7 +104,7 @@ class Programs:
             "version": "2.0",
             "rawPath": path,
             "rawQueryString": query,
-            "headers": {name.lower(): value for name, value in headers.items()},
+            "headers": _lower(headers),
             "requestContext": {"http": {"method": method, "path": path}, "stage": "$default"},
             "body": body.decode(),
             "isBase64Encoded": False,
@@ -126,12 +112,17 @@ class Programs:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(handler, "_program", lambda: _start_orchestrator({**self._environ, **environ}))
             response = handler.handle(event, Context(milliseconds))
-        sent = {name.lower(): value for name, value in response["headers"].items()}
-        return Answer(response["statusCode"], sent, response["body"].encode())
+        return Answer(response["statusCode"], _lower(response["headers"]), response["body"].encode())
 
-    def _make_customers(self, database):
-        return customers.app.create_app(self._settings, database, self._clock)
+    def _make_client(self, name, database, customers_client):
+        if name == "customers":
+            return testing.TestClient(customers.app.create_app(self._settings, database, self._clock))
+        return testing.TestClient(orders.app.create_app(self._settings, database, customers_client, self._clock))
 
-    def _make_orders(self, database, customers_client=None):
-        client = customers_client or self.customers_client
-        return orders.app.create_app(self._settings, database, client, self._clock)
+
+def _start_orchestrator(environ):
+    return Program(config.load_settings(environ), load("orchestrator"))
+
+
+def _lower(headers):
+    return {name.lower(): value for name, value in headers.items()}
