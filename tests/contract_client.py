@@ -43,7 +43,11 @@ class ResponseContract:
             assert body is None, f"{where} has a body"
             return
         assert content_type in response["content"], f"{where} has the media type {content_type}"
-        self._check_body(where, response["content"][content_type]["schema"], body)
+        media = response["content"][content_type]
+        if status >= 400:
+            codes = {example["value"]["code"] for example in media["examples"].values()}
+            assert body["code"] in codes, f"{where} has the code {body['code']}"
+        self._check_body(where, media["schema"], body)
 
     def _check_problem(self, status, content_type, headers, body):
         assert content_type == problems.MEDIA_TYPE

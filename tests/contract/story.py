@@ -72,6 +72,7 @@ class Occasion:
     headers: dict = field(default_factory=dict)
 
 
+_PATH = {"customer_id": 1, "product_id": 1, "order_id": 1}
 _USUAL = Occasion()
 _OCCASIONS = {
     "issue_token": Occasion(stocked, (LOGGED_IN_AT,)),
@@ -97,7 +98,7 @@ def call(document, operation, example=None):
         document,
         operation,
         method.upper(),
-        path.format(customer_id=1, product_id=1, order_id=1),
+        path.format(**_PATH),
         token="operator" if "operatorToken" in schemes else "service" if schemes else None,
         body=_body(definition, example),
         headers=_OCCASIONS.get(operation, _USUAL).headers,

@@ -100,20 +100,28 @@ def test_example_of_a_request_succeeds(world, document, operation, key):
     assert answer.status in (200, 201)
 
 
-@pytest.mark.parametrize(
-    ("document", "operation"), [example[:2] for example in ANSWERS if example[3] == "insufficient_scope"], ids=label
-)
+def operations_that_answer(code):
+    return pytest.mark.parametrize(
+        ("document", "operation"), [example[:2] for example in ANSWERS if example[3] == code], ids=label
+    )
+
+
+@operations_that_answer("insufficient_scope")
 def test_challenge_names_the_scope_that_the_operation_needs(world, document, operation):
-    ((scope,),) = [
-        requirement["operatorToken"]
-        for requirement in operation_of(document, operation)[2]["security"]
-        if "operatorToken" in requirement
-    ]
+    security = operation_of(document, operation)[2]["security"]
+    ((scope,),) = [scheme["operatorToken"] for scheme in security if "operatorToken" in scheme]
 
     answer = PROVOKERS["insufficient_scope"](world, story.call(document, operation))
 
     challenge = f'Bearer realm="b2b", error="insufficient_scope", scope="{scope}"'
     assert answer.headers["www-authenticate"] == challenge
+
+
+@operations_that_answer("caller_not_allowed")
+def test_other_kind_of_token_is_told_of_no_scope(world, document, operation):
+    answer = PROVOKERS["caller_not_allowed"](world, story.call(document, operation))
+
+    assert "www-authenticate" not in answer.headers
 
 
 def test_every_scene_is_of_an_example():
