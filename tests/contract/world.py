@@ -60,13 +60,10 @@ class World:
 
     def send(self, call, **circumstances):
         """Return the `Answer` to a call; `circumstances` are for `Programs`."""
-        body = (
-            call.body if isinstance(call.body, bytes) else b"" if call.body is None else json.dumps(call.body).encode()
-        )
-        headers = {"Content-Type": "application/json"} if call.body is not None else {}
+        headers = {} if call.body is None else {"Content-Type": "application/json"}
         if call.token is not None:
             headers["Authorization"] = f"Bearer {self._tokens[call.token]}"
-        request = (call.method, call.path, call.query, {**headers, **call.headers}, body)
+        request = (call.method, call.path, call.query, {**headers, **call.headers}, _encode(call.body))
         if call.document == "orchestrator":
             answer = self.programs.ask_orchestrator(*request, **circumstances)
         else:
@@ -102,14 +99,6 @@ class World:
 
         self.database.transact(seed_at)
 
-    def _change(self, *statements):
-        def change(tx):
-            for statement in statements:
-                tx.execute(statement)
-
-        self._chapter = None
-        self.database.transact(change)
-
     @contextmanager
     def others_hold(self, table):
         """Let another client lock a table's rows, and the gaps where new ones would go."""
@@ -127,6 +116,20 @@ class World:
             yield
         finally:
             connection.close()
+
+    def _change(self, *statements):
+        def change(tx):
+            for statement in statements:
+                tx.execute(statement)
+
+        self._chapter = None
+        self.database.transact(change)
+
+
+def _encode(body):
+    if body is None:
+        return b""
+    return body if isinstance(body, bytes) else json.dumps(body).encode()
 
 
 def _make_tokens(settings):
