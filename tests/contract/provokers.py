@@ -172,3 +172,10 @@ PROVOKERS = {
     },
     **dict.fromkeys(("customer_not_found", "product_not_found", "order_not_found"), row_not_found),
 }  # fmt: skip
+
+# Those that need nothing of the operation: no token, no key, no database.
+ANYWHERE = (
+    "malformed_json", "invalid_request", "invalid_cursor", "authentication_required", "invalid_token",
+    "insufficient_scope", "not_found", "length_required", "precondition_failed", "payload_too_large",
+    "unsupported_media_type",
+)  # fmt: skip

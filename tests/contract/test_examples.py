@@ -7,12 +7,21 @@ import pytest
 
 from common.auth import ALGORITHMS, AUDIENCE
 from tests.contract import story
-from tests.contract.documents import NAMES, answer_examples, operation_of, request_examples
-from tests.contract.provokers import PROVOKERS
+from tests.contract.documents import DOCUMENTS, NAMES, answer_examples, operation_of, request_examples
+from tests.contract.provokers import ANYWHERE, PROVOKERS
 from tests.contract.scenes import SCENES, plain
+from tests.contract_client import ResponseContract
 
 ANSWERS = [example for name in NAMES for example in answer_examples(name)]
 REQUESTS = [example for name in NAMES for example in request_examples(name)]
+
+# Where a code is not listed, with what gets it elsewhere.
+UNLISTED = [
+    (document, operation, code)
+    for document, operation in dict.fromkeys(example[:2] for example in ANSWERS)
+    for code in ANYWHERE
+    if code not in {key for *owner, _, key in ANSWERS if owner == [document, operation]}
+]
 
 # Headers of the connection and the body, which no document lists.
 TRANSPORT = {"content-type", "content-length"}
@@ -98,6 +107,25 @@ def test_example_of_a_request_succeeds(world, document, operation, key):
     answer = world.send(story.call(document, operation, key))
 
     assert answer.status in (200, 201)
+
+
+@pytest.fixture(scope="module")
+def contracts():
+    return {
+        name: ResponseContract(DOCUMENTS[name], "OrchestratorProblem" if name == "orchestrator" else "Problem")
+        for name in NAMES
+    }
+
+
+@pytest.mark.parametrize(("document", "operation", "code"), UNLISTED, ids=label)
+def test_what_gets_a_code_elsewhere_is_answered_as_documented(world, contracts, document, operation, code):
+    call = story.call(document, operation)
+    story.prepare(world, operation)
+
+    answer = PROVOKERS[code](world, call)
+
+    body = json.loads(answer.content or "null")
+    contracts[document].check(call.method, call.path, answer.status, answer.headers, body)
 
 
 def operations_that_answer(code):
