@@ -121,7 +121,7 @@ def request_examples(name):
 
 
 def answer_examples(name):
-    """Return (document, operation, status, key of an example) of every response; the key is None where there is none."""
+    """Return (document, operation, status, key of an example) of every response; without an example the key is None."""
     return [
         (name, operation["operationId"], int(status), key)
         for _, _, operation in operations(name)

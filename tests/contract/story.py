@@ -91,7 +91,7 @@ _OCCASIONS = {
 
 
 def call(document, operation, example=None):
-    """Return the request that succeeds, about customer, product and order 1, with an example of the document as body."""
+    """Return the request that succeeds, about customer, product and order 1; its body is an example of the document."""
     method, path, definition = operation_of(document, operation)
     schemes = {scheme for requirement in definition["security"] for scheme in requirement}
     return Call(
