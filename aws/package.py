@@ -175,7 +175,7 @@ def _zip(tree, path):
 
 def _run(command, **environ):
     done = subprocess.run(
-        command, env={**os.environ, **environ}, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        command, env={**os.environ, **environ}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise PackageError(f"{' '.join(map(str, command))} failed: {done.stderr.strip()[-2000:]}")

@@ -100,7 +100,8 @@ def main(arguments):
     others = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     quiet = {"SLS_TELEMETRY_DISABLED": "1", "SLS_NOTIFICATIONS_MODE": "off", "NODE_NO_WARNINGS": "1"}
     program = package.ROOT / "node_modules" / ".bin" / "serverless"
-    os.execve(program, [str(program), *arguments, "--stage", "prod"], others | quiet | settings)
+    command = [str(program), *arguments, "--stage", "prod"]
+    os.execve(program, command, others | quiet | settings)  # noqa: S606 - no shell is needed
 
 
 if __name__ == "__main__":

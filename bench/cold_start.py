@@ -53,7 +53,7 @@ def main():
         path = package.DIST / f"{name}.zip"
         with tempfile.TemporaryDirectory() as folder:
             zipfile.ZipFile(path).extractall(folder)
-            columns = list(zip(*measure(folder, name)))
+            columns = list(zip(*measure(folder, name), strict=True))
         imports, answers = (f"{statistics.median(column):.0f} ({max(column):.0f})" for column in columns)
         print(f"{name:14} {path.stat().st_size / 1e6:7.2f} {imports:>12} {answers:>16}")
 

@@ -47,7 +47,7 @@ class Candidate:
         self._cursor_class = cursor_class
         self._settings = settings
         self.database = database.Database(settings)
-        self.database._options["use_pure"] = use_pure
+        self.database._options["use_pure"] = use_pure  # noqa: SLF001 - no product of ours would choose it
 
     def start(self):
         """Return the seconds that a new process takes to import the driver and connect."""
@@ -83,7 +83,7 @@ def measure(candidates):
                 candidate.calls_per_second("transact", *order),
                 candidate.calls_per_second("read", select_product, products[0]),
             ))  # fmt: skip
-    return {name: [statistics.median(column) for column in zip(*rows)] for name, rows in rounds.items()}
+    return {name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in rounds.items()}
 
 
 def main():

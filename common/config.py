@@ -5,6 +5,7 @@ whose text is one line that names it; the value itself is never in the text.
 """
 
 import os
+import pathlib
 import re
 import sys
 from contextlib import contextmanager
@@ -55,9 +56,9 @@ class DatabaseSettings:
 
 def read_environment():
     """Return the process environment over the values of `.env` in the working directory, if it is there."""
-    if not os.path.exists(".env"):
+    if not pathlib.Path(".env").exists():
         return dict(os.environ)
-    from dotenv import dotenv_values  # not in the Lambda functions, and neither is a .env
+    from dotenv import dotenv_values  # noqa: PLC0415 - not in the Lambda functions, and neither is a .env
 
     return {**dotenv_values(".env"), **os.environ}
 

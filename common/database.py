@@ -117,17 +117,18 @@ class Database:
 
     def read(self, fn, *args):
         """Run `fn(cursor, *args)`, plain reads only, each in a transaction of its own."""
-        for last_try in (False, True):
+        is_second = False
+        while True:
             connection = self._connection()
             try:
                 with CMySQLCursorBufferedDict(connection) as cursor:
                     return fn(cursor, *args)
             except errors.Error as ex:
                 self._drop()
+                if is_second or ex.errno not in _CONNECTION_ERRORS:
+                    raise _translated(ex) from ex
                 # A read may be repeated: the kept connection may have died since its last use.
-                if ex.errno in _CONNECTION_ERRORS and not last_try:
-                    continue
-                raise _translated(ex) from ex
+                is_second = True
             except SystemExit:
                 # gunicorn aborts a worker in the middle of anything, an answer half read too.
                 self._drop()
@@ -142,17 +143,19 @@ class Database:
         self._drop()
 
     def _begin(self):
-        for last_try in (False, True):
+        is_second = False
+        while True:
             connection = self._connection()
             try:
                 connection.cmd_query("START TRANSACTION")
-                return connection
             except errors.Error as ex:
                 self._drop()
+                if is_second or ex.errno not in _CONNECTION_ERRORS:
+                    raise _translated(ex) from ex
                 # Nothing has happened yet, so a dead kept connection costs a new one, no more.
-                if ex.errno in _CONNECTION_ERRORS and not last_try:
-                    continue
-                raise _translated(ex) from ex
+                is_second = True
+            else:
+                return connection
 
     def _commit(self, connection):
         try:
@@ -164,8 +167,7 @@ class Database:
     def _roll_back(self, connection):
         try:
             connection.cmd_query("ROLLBACK")
-        except Exception:
-            # Closing the connection makes the server roll back.
+        except Exception:  # noqa: BLE001 - whatever it is, closing the connection makes the server roll back
             self._drop()
 
     def _connection(self):

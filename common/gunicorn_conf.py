@@ -17,7 +17,7 @@ preload_app = False
 # limits in the database and the clients. A worker that is stuck this long is killed.
 timeout = 60
 # Where workers show that they live: in memory, which never stalls and is there on a read-only root.
-worker_tmp_dir = "/dev/shm"
+worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn makes a file without a name there
 # Longer than the longest request: four lock waits of 2 s, two customer checks of 1.9 s.
 graceful_timeout = 20
 # Longer than a load balancer keeps an idle connection (60 s with most), or it sends a

@@ -112,7 +112,7 @@ def _claim_key(tx, key, now):
 
 
 def _lock_slot(tx, key):
-    identity = "\n".join((key.caller, key.operation, key.key)).encode()
+    identity = f"{key.caller}\n{key.operation}\n{key.key}".encode()
     slot = int.from_bytes(hashlib.sha256(identity).digest()[:8]) % SLOTS
     tx.execute(
         """

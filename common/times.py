@@ -13,7 +13,7 @@ _RFC_3339 = re.compile(
 )
 
 
-_EPOCH = datetime(1970, 1, 1)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - see above
 
 
 def utc_now():

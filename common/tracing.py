@@ -9,8 +9,10 @@ _FIT = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what is safe in a log, a header an
 # so each goes on as it came; one that is not of its form is dropped.
 _TRACE_HEADERS = {
     "traceparent": re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"),
-    "X-Amzn-Trace-Id": re.compile(r"(?:Self=[0-9a-f-]{1,40};)?Root=([0-9a-f-]{1,40})(?:;[A-Za-z]{1,16}=[0-9A-Za-z:|.-]{1,64}){0,8}"),
-}  # fmt: skip
+    "X-Amzn-Trace-Id": re.compile(
+        r"(?:Self=[0-9a-f-]{1,40};)?Root=([0-9a-f-]{1,40})(?:;[A-Za-z]{1,16}=[0-9A-Za-z:|.-]{1,64}){0,8}"
+    ),
+}
 
 
 def new_request_id():

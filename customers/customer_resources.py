@@ -46,8 +46,9 @@ class CustomerItem:
         row = self._database.read(workflows.get_customer, customer_id)
         etag = conditional.entity_tag(row["version"])
         if conditional.is_unmodified(req.context.headers["If-None-Match"], etag):
-            return web.send_not_modified(resp, etag)
-        web.send_json(resp, customer_to_json(row), etag)
+            web.send_not_modified(resp, etag)
+        else:
+            web.send_json(resp, customer_to_json(row), etag)
 
     def on_put(self, req, resp, customer_id):
         """Replace the fields given."""

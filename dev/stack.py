@@ -40,7 +40,7 @@ class PlainPrinter(Printer):
         try:
             super().write(message)
         except BrokenPipeError:
-            self.output = open(os.devnull, "w")  # for as long as we run
+            self.output = pathlib.Path(os.devnull).open("w")  # noqa: SIM115 - for as long as we run
 
 
 class Stack(Manager):
@@ -153,10 +153,14 @@ class PrivateMySQL:
         if self._is_wanted:
             # Each stack and test run holds a share of this lock, idle or not; it ends with its process.
             MYSQL_USERS.parent.mkdir(parents=True, exist_ok=True)
-            self._users = open(MYSQL_USERS, "w")
+            self._users = MYSQL_USERS.open("w")
             fcntl.flock(self._users, fcntl.LOCK_SH)
             status = subprocess.run(
-                [MYSQL_SERVER, "status"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                [MYSQL_SERVER, "status"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
             )
             self._started_here = status.returncode != 0
             try:
@@ -171,7 +175,7 @@ class PrivateMySQL:
 
     def _stop(self):
         if self._started_here and not self._is_used_by_others():
-            subprocess.run([MYSQL_SERVER, "stop"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            subprocess.run([MYSQL_SERVER, "stop"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
 
     def _is_used_by_others(self):
         """Tell whether another stack or test run is alive, or anybody else connected."""
@@ -200,7 +204,7 @@ class PrivateMySQL:
 
 def run_step(command, environ):
     """Run a preparing command; end with its status if it fails (it has said why)."""
-    status = subprocess.run(command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL).returncode
+    status = subprocess.run(command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, check=False).returncode
     if status != 0:
         raise SystemExit(status)
 

@@ -118,13 +118,13 @@ def make_body(correlation_id, customer, order):
 
 
 def _is_customer(body):
-    return isinstance(body, dict) and _CUSTOMER_FIELDS <= body.keys()
+    return isinstance(body, dict) and body.keys() >= _CUSTOMER_FIELDS
 
 
 def _is_order(status, body):
     return (
         isinstance(body, dict)
-        and _ORDER_FIELDS <= body.keys()
+        and body.keys() >= _ORDER_FIELDS
         and isinstance(body["id"], int)
         and body["status"] == status
         and _is_customer(body["customer"])

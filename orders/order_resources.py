@@ -68,8 +68,9 @@ class OrderItem:
         order = order_to_json(row, items, self._clock(), self._settings.cancel_window_seconds)
         etag = order_entity_tag(order)
         if conditional.is_unmodified(req.context.headers["If-None-Match"], etag):
-            return web.send_not_modified(resp, etag)
-        web.send_json(resp, order, etag)
+            web.send_not_modified(resp, etag)
+        else:
+            web.send_json(resp, order, etag)
 
 
 class OrderConfirmation:

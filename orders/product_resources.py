@@ -44,8 +44,9 @@ class ProductItem:
         row = self._database.read(product_workflows.get_product, product_id)
         etag = conditional.entity_tag(row["version"])
         if conditional.is_unmodified(req.context.headers["If-None-Match"], etag):
-            return web.send_not_modified(resp, etag)
-        web.send_json(resp, product_to_json(row), etag)
+            web.send_not_modified(resp, etag)
+        else:
+            web.send_json(resp, product_to_json(row), etag)
 
     def on_patch(self, req, resp, product_id):
         """Change the fields given; `stock_delta` adds to what is there."""

@@ -70,6 +70,7 @@ def migrate(settings):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            check=False,
         )
     if dbmate.returncode != 0:
         raise SystemExit(f"migrate: {(dbmate.stderr or dbmate.stdout).strip()}")

@@ -1,6 +1,7 @@
 """A client whose every answer is checked against the contract document."""
 
 import re
+from typing import ClassVar
 
 from falcon import testing
 from jsonschema import Draft202012Validator
@@ -78,7 +79,8 @@ class ContractClient:
     `codes` collects the problem codes of all answers.
     """
 
-    _contracts = {}  # by document: compiled once in a session, in which the documents live as long
+    # By document: compiled once in a session, in which the documents live as long.
+    _contracts: ClassVar = {}
 
     def __init__(self, app, document, token, codes):
         self._client = testing.TestClient(app)

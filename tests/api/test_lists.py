@@ -190,7 +190,7 @@ def test_from_is_inclusive_and_to_exclusive_in_any_zone(
 
 
 @pytest.mark.parametrize(("status", "found"), [("CREATED", [3, 0]), ("CONFIRMED", [2]), ("CANCELED", [1])])
-@pytest.mark.parametrize("limits", [{}, {"from": 0}, {"to": 9}, {"from": 0, "to": 9}], ids=lambda limits: str(limits))
+@pytest.mark.parametrize("limits", [{}, {"from": 0}, {"to": 9}, {"from": 0, "to": 9}], ids=str)
 def test_filters_combine(orders_api, customer, orders_of, clock, status, found, limits):
     ids = orders_of(0, 1, 2, 3)
     orders_of(20)

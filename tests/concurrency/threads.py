@@ -25,7 +25,7 @@ class Call(threading.Thread):
             self._database.read(lambda cursor: cursor.execute("DO 0"))
             self._barrier.wait(TIMEOUT)
             self._result = self._function()
-        except BaseException as ex:
+        except BaseException as ex:  # noqa: BLE001 - for whoever asks how it ended
             self.error = ex
             self._barrier.abort()
         finally:

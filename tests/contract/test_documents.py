@@ -7,8 +7,8 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from common.contract import load
-from common.schemas import FORMATS
 from common.problems import REGISTRY
+from common.schemas import FORMATS
 from tests.contract.documents import (
     DOCUMENTS,
     KEYWORDS,

@@ -67,6 +67,7 @@ def run_module(*arguments, environ, stdin=""):
         encoding="utf-8",
         errors="surrogateescape",  # so that a test can send what is no UTF-8
         timeout=90,
+        check=False,
     )
 
 
@@ -131,7 +132,8 @@ def start_stack(environ, log):
         ready.set()
 
     threading.Thread(target=read, daemon=True).start()
-    assert ready.wait(START_SECONDS) and process.poll() is None, "".join(log)
+    assert ready.wait(START_SECONDS), "".join(log)
+    assert process.poll() is None, "".join(log)
     return process
 
 

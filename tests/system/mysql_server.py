@@ -29,7 +29,8 @@ class OwnServer:
         self.home.mkdir()
         if UNPACKED.is_dir():
             # Linked where that is possible: 350 MB, and a download less.
-            linked = subprocess.run(["cp", "-al", UNPACKED, self.home], stderr=subprocess.DEVNULL).returncode == 0
+            link = subprocess.run(["cp", "-al", UNPACKED, self.home], stderr=subprocess.DEVNULL, check=False)
+            linked = link.returncode == 0
             if not linked:
                 subprocess.run(["cp", "-a", UNPACKED, self.home], check=True)
         return self
@@ -47,6 +48,7 @@ class OwnServer:
             capture_output=True,
             text=True,
             timeout=timeout,
+            check=False,
         )
 
     def initialise(self):

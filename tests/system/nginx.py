@@ -74,7 +74,7 @@ class Nginx:
     def check(self):
         """Return what `nginx -t` says and its status."""
         command = self._command("-t", "-q")
-        run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+        run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
         return run.returncode, run.stdout + run.stderr
 
     def __enter__(self):

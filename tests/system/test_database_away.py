@@ -35,7 +35,7 @@ def services(server, tmp_path_factory):
         services.live_before = [service.get("/health/live") for service in services.both]
         assert server.run("start").returncode == 0
         for service in services.both:
-            wait_until(lambda: readiness(service.base) == (503, "schema_outdated"), seconds=2)
+            wait_until(lambda base=service.base: readiness(base) == (503, "schema_outdated"), seconds=2)
         prepare(services.environ)
         yield services
         assert [len(service.workers()) for service in services.both] == [2, 2]  # none was ever replaced

@@ -32,7 +32,7 @@ def answer(result):
 
 # What the handler calls first of all, replaced by something that raises.
 CRASH = {
-    "orchestrator": "import lambda_orchestrator.handler as handler; handler.read_event = crash; handle = handler.handle",
+    "orchestrator": "from lambda_orchestrator import handler; handler.read_event = crash; handle = handler.handle",
     "customers": "import serverless_wsgi as wsgi; from customers.handler import handle; wsgi.handle_request = crash",
     "orders": "import serverless_wsgi as wsgi; from orders.handler import handle; wsgi.handle_request = crash",
 }

@@ -154,6 +154,7 @@ def test_down_is_refused_and_changes_nothing(environ, schema, cursor, database_s
         capture_output=True,
         text=True,
         timeout=30,
+        check=False,
     )
 
     assert down.returncode != 0
@@ -249,8 +250,14 @@ def test_seed_leaves_what_operators_changed(environ, schema, cursor):
 # --- what the database itself refuses --------------------------------------------------
 
 NOW = "'2026-01-01'"
-CUSTOMER = "INSERT INTO customers (id, name, email, created_at, updated_at, deleted_at) VALUES ({}, 'N', '{}', '2026-01-01', '2026-01-01', {})"
-PRODUCT = "INSERT INTO products (id, sku, name, price_cents, stock, created_at, updated_at) VALUES ({}, '{}', 'N', {}, {}, '2026-01-01', '2026-01-01')"
+CUSTOMER = (
+    "INSERT INTO customers (id, name, email, created_at, updated_at, deleted_at)"
+    " VALUES ({}, 'N', '{}', '2026-01-01', '2026-01-01', {})"
+)
+PRODUCT = (
+    "INSERT INTO products (id, sku, name, price_cents, stock, created_at, updated_at)"
+    " VALUES ({}, '{}', 'N', {}, {}, '2026-01-01', '2026-01-01')"
+)
 ORDER = (
     "INSERT INTO orders (id, customer_id, customer_name, customer_email, customer_reference, status, total_cents,"
     " created_at, confirmed_at, canceled_at) VALUES ({}, {}, 'N', 'e', {}, '{}', {}, '2026-01-01', {}, {})"
@@ -259,7 +266,10 @@ ITEM = (
     "INSERT INTO order_items (order_id, product_id, line_no, sku, name, qty, unit_price_cents, subtotal_cents)"
     " VALUES ({}, {}, 1, 'S', 'N', {}, {}, {})"
 )
-EVENT = "INSERT INTO order_events (order_id, type, actor, request_id, created_at) VALUES ({}, '{}', 'demo', 'r', '2026-01-01')"
+EVENT = (
+    "INSERT INTO order_events (order_id, type, actor, request_id, created_at)"
+    " VALUES ({}, '{}', 'demo', 'r', '2026-01-01')"
+)
 OPERATOR = "INSERT INTO operators (username, password_hash, role, created_at) VALUES ('{}', 'h', '{}', '2026-01-01')"
 
 CHECK, DUPLICATE, NO_PARENT, HAS_CHILDREN = 3819, 1062, 1452, 1451

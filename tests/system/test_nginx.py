@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.system.conftest import ROOT, free_ports, wait_until
-from tests.system.nginx import BALANCER, Nginx, Recorder, answer_ok, break_off, client_at
+from tests.system.nginx import BALANCER, Nginx, Recorder, break_off, client_at
 from tests.system.proxy import answer
 from tests.system.raw_http import Connection, exchange, request
 
@@ -146,10 +146,13 @@ def test_instances_are_asked_in_turn(nginx, recorders, client):
 
 
 def test_each_listener_has_its_service(tmp_path, client):
-    with Recorder() as customers, Recorder() as orders:
-        with Nginx(tmp_path / "two", [customers.port] * 2, [orders.port] * 2) as nginx:
-            client.get(nginx.customers + "/a")
-            client.get(nginx.orders + "/b")
+    with (
+        Recorder() as customers,
+        Recorder() as orders,
+        Nginx(tmp_path / "two", [customers.port] * 2, [orders.port] * 2) as nginx,
+    ):
+        client.get(nginx.customers + "/a")
+        client.get(nginx.orders + "/b")
 
     assert [path for _, path, _ in customers.requests] == ["/a"]
     assert [path for _, path, _ in orders.requests] == ["/b"]

@@ -60,7 +60,7 @@ def refuses(service):
 
 def test_request_that_runs_is_answered_and_nobody_new_is_taken(services, operator, stack):
     shop, service = Shop(operator), services.orders_service
-    with lock_of(stack, shop.product["id"]):
+    with LockedProduct(stack, shop.product["id"]):
         running = Answers(operator, shop)
         threading.Event().wait(0.5)  # until it waits for the row
         sent = terminate(service)
@@ -74,7 +74,7 @@ def test_request_that_runs_is_answered_and_nobody_new_is_taken(services, operato
     assert time.monotonic() - sent < 10
 
 
-class lock_of:
+class LockedProduct:
     """Another client of the database that holds a product's row."""
 
     def __init__(self, stack, product_id):

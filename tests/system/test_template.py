@@ -32,7 +32,14 @@ def run_command(*command, **settings):
     """Run a command in the repository, as from a shell that knows nothing of this project but `settings`."""
     environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(
-        command, cwd=ROOT, env=environ | settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90
+        command,
+        cwd=ROOT,
+        env=environ | settings,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
     )
 
 
@@ -103,7 +110,7 @@ def functions(template):
 def test_cfn_lint_finds_nothing_but_what_the_framework_generates(folder):
     templates = sorted(folder.glob("*-stack.json"))
     command = [pathlib.Path(sys.executable).with_name("cfn-lint"), "--format", "json", *templates]
-    run = subprocess.run(command, capture_output=True, text=True)
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
 
     found = {finding["Rule"]["Id"] for finding in json.loads(run.stdout)}
     assert len(templates) == 2
@@ -231,7 +238,7 @@ def test_timeouts_nest(template):
         assert (
             saga.CUSTOMER_SECONDS + 2 * 2 * clients.CALL_TIMEOUT < saga_seconds < function["Timeout"] < GATEWAY_SECONDS
         )
-        assert handler.DEFAULT_SECONDS < function["Timeout"]
+        assert function["Timeout"] > handler.DEFAULT_SECONDS
 
 
 # --- routes ----------------------------------------------------------------------------

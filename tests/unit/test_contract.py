@@ -1,10 +1,11 @@
 """The contract as code: what is refused at load, and how values are read."""
 
 import pytest
+from jsonschema import SchemaError
 
 from common.contract import Contract, Operation, bundle, inline
-from common.schemas import compile_schema
 from common.problems import InvalidRequest, MalformedJson, UnsupportedMediaType
+from common.schemas import compile_schema
 
 BODY_SCHEMA = {
     "type": "object",
@@ -47,7 +48,7 @@ def test_format_that_nothing_checks_is_refused_at_load(name):
 
 @pytest.mark.parametrize("schema", [{"type": "text"}, {"maxLength": "5"}, {"required": "name"}, {"pattern": "("}])
 def test_broken_schema_is_refused_at_load(schema):
-    with pytest.raises(Exception, match="."):
+    with pytest.raises(SchemaError):
         compile_schema(schema)
 
 

@@ -52,7 +52,7 @@ def test_rfc_3339_becomes_naive_utc(text, moment):
     ],
 )
 def test_anything_else_is_a_value_error(text):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError):  # noqa: PT011 - of whatever text
         times.from_json(text)
 
 
