@@ -35,10 +35,8 @@ test: $(INSTALLED) .venv/lambda/installed .local/nginx/nginx ## Run every test o
 contract: $(INSTALLED) ## Test the running programs against their documents for longer: EXAMPLES=1000
 	@EXAMPLES=$${EXAMPLES:-1000} exec python -m dev.stack test tests/system/test_fuzzing.py -rP
 
-lint: $(INSTALLED) ## Check the Dockerfile and docker-compose.yml
-	@hadolint Dockerfile
-	@node_modules/.bin/dclint --config dev/dclint.yml --max-warnings 0 docker-compose.yml
-	@if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
+lint: $(INSTALLED) ## Check the documents, the code, its types, the scripts and the container files
+	@exec python -m dev.lint $(ARGS)
 
 migrate: $(INSTALLED) ## Apply the missing migrations
 	@sql/mysql-server start

@@ -1,38 +1,113 @@
-"""`make lint` passes, and would not on a fault."""
+"""`make lint` finds nothing, and finds each fault that is planted in a copy of the repository."""
 
+import shutil
 import subprocess
 
 import pytest
 
 from tests.system.conftest import ROOT
 
+# What `make lint` reads of the repository; what it needs to run is linked to.
+CHECKED = (
+    ".ci", "aws", "bench", "common", "customers", "dev", "docs", "lambda_orchestrator", "openapi", "orders", "sql",
+    "tests", "Dockerfile", "docker-compose.yml", "pyproject.toml",
+)  # fmt: skip
+INSTALLED = (".venv", "node_modules")
 
-def lint(*arguments, **options):
-    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60, **options, check=False)
+
+@pytest.fixture
+def copy(tmp_path):
+    for name in CHECKED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tmp_path / name)
+        else:
+            shutil.copy(ROOT / name, tmp_path)
+    for name in INSTALLED:
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+def lint(command, folder):
+    return subprocess.run(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+
+def replace(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
 
 
 def test_lint_finds_nothing():
-    run = lint("make", "lint", stdin=subprocess.DEVNULL)
+    run = lint(["make", "lint"], ROOT)
 
-    assert run.returncode == 0, run.stdout + run.stderr
-
-
-def test_fault_in_the_dockerfile_is_found():
-    run = lint("hadolint", "-", input="FROM debian\nRUN apt-get install gcc\n")
-
-    assert run.returncode != 0
-    assert "DL3006" in run.stdout
+    assert run.returncode == 0, run.stdout
+    assert run.stdout.splitlines() == ["openapi: ok", "python: ok", "types: ok", "scripts: ok", "containers: ok"]
 
 
 @pytest.mark.parametrize(
-    "fault",
-    [("restart:", "restrat:"), ('"127.0.0.1:${', '"${'), ("mysql:8.4", "mysql")],
-    ids=["misspelt key", "port open to all", "image without a version"],
+    ("check", "path", "old", "new", "found"),
+    [
+        ("openapi", "openapi/orders.yaml", "operationId:", "operationID:", "operationID"),
+        ("openapi", "openapi/orders.yaml", "operationId: create_order", "operationId: get_order", "get_order"),
+        ("openapi", "openapi/orders.yaml", "qty: 2\n", "qty: two\n", "no-invalid-media-type-examples"),
+        ("openapi", "openapi/orders.yaml", "  schemas:\n", "  schemas:\n    Spare: {type: string}\n", "Spare"),
+        ("openapi", "openapi/common.yaml", "  schemas:\n", "  schemas:\n    Spare: {type: string}\n", "Spare"),
+        ("openapi", "openapi/customers.yaml", "openapi: 3.1.0", "openapi: 3.1.0\nx: 1", "'x' was unexpected"),
+        ("python", "common/times.py", "import re\n", "import re\nimport sys\n", "F401"),
+        ("python", "common/times.py", "_EPOCH = ", "_EPOCH =  ", "-_EPOCH =  "),
+        ("types", "orders/order_workflows.py", "merge_lines(request[", "merge_lines(origin.now[", "__getitem__"),
+        ("types", "tests/factories.py", "def ", "missing = 1 + None\n\n\ndef ", "reportOptionalOperand"),
+        ("scripts", "sql/mysql-server", "set -euo pipefail\n", "set -euo pipefail\ncd $1\n", "SC2086"),
+        ("containers", "Dockerfile", "python:3.13.18-slim-trixie", "python", "DL3006"),
+        ("containers", "docker-compose.yml", "restart:", "restrat:", "invalid-schema"),
+        ("containers", "docker-compose.yml", '"127.0.0.1:${', '"${', "no-unbound-port-interfaces"),
+        ("containers", "docker-compose.yml", "mysql:8.4", "mysql", "service-image-require-explicit-tag"),
+    ],
+    ids=[
+        "misspelt key",
+        "two operations of one name",
+        "example that breaks its schema",
+        "component that its document does not use",
+        "component that no document uses",
+        "key that the specification does not know",
+        "unused import",
+        "other format",
+        "wrong type in the product",
+        "wrong type in the tests",
+        "unquoted variable",
+        "base image without a version",
+        "misspelt key of the compose file",
+        "port open to all",
+        "image without a version",
+    ],
 )
-def test_fault_in_the_compose_file_is_found(fault, tmp_path):
-    faulty = tmp_path / "docker-compose.yml"
-    faulty.write_text((ROOT / "docker-compose.yml").read_text().replace(*fault))
+def test_planted_fault_is_found(copy, check, path, old, new, found):
+    replace(copy / path, old, new)
 
-    run = lint("node_modules/.bin/dclint", "--config", "dev/dclint.yml", "--max-warnings", "0", faulty)
+    run = lint(["python", "-m", "dev.lint", check], copy)
 
     assert run.returncode != 0
+    assert found in run.stdout
+
+
+def test_every_check_is_made_though_the_first_finds_something(copy):
+    replace(copy / "openapi/orders.yaml", "operationId:", "operationID:")
+    replace(copy / "sql/mysql-server", "set -euo pipefail\n", "set -euo pipefail\ncd $1\n")
+
+    run = lint(["python", "-m", "dev.lint", "openapi", "scripts", "containers"], copy)
+
+    assert run.returncode != 0
+    assert [line for line in run.stdout.splitlines() if line.endswith((": ok", ": faults"))] == [
+        "openapi: faults",
+        "scripts: faults",
+        "containers: ok",
+    ]

@@ -1,0 +1,55 @@
+"""Checks of the documents in `openapi/` that Redocly's linter doesn't make: `python -m dev.documents FOLDER`.
+
+Each bundled document is what the OpenAPI specification says, and every component that
+they share is used by one of them.
+"""
+
+import json
+import pathlib
+import re
+import sys
+
+import yaml
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from common.contract import bundle
+
+NAMES = ("customers", "orders", "orchestrator")
+SHARED = "common.yaml"
+
+
+def faults(folder):
+    """Return a line for each fault of the documents in `folder`."""
+    found = []
+    used = set()
+    for name in NAMES:
+        document = bundle(folder / f"{name}.yaml")
+        found += [
+            f"{name}.yaml: {'/'.join(map(str, error.absolute_path))}: {error.message}"
+            for error in OpenAPIV31SpecValidator(document).iter_errors()
+        ]
+        used |= used_components(document)
+    shared = yaml.safe_load((folder / SHARED).read_text())["components"]
+    defined = {f"#/components/{kind}/{name}" for kind, components in shared.items() for name in components}
+    return found + [f"{SHARED}: {pointer} is used by no document" for pointer in sorted(defined - used)]
+
+
+def used_components(document):
+    """Return the pointers of the components that can be reached from the paths of a bundled document."""
+    used = set()
+    ahead = _references(document["paths"])
+    while ahead:
+        pointer = ahead.pop()
+        used.add(pointer)
+        _, _, kind, name = pointer.split("/")
+        ahead |= _references(document["components"][kind][name]) - used
+    return used
+
+
+def _references(node):
+    return set(re.findall(r'"\$ref": "(#/components/[^"]+)"', json.dumps(node)))
+
+
+if __name__ == "__main__":
+    if lines := faults(pathlib.Path(sys.argv[1])):
+        sys.exit("\n".join(lines))
