@@ -7,10 +7,13 @@ import hashlib
 import hmac
 import uuid
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Self
 
 import jwt
 
 from common import times
+from common.config import Settings
 from common.problems import AuthenticationRequired, InvalidToken
 
 ISSUER = "b2b-customers"
@@ -31,19 +34,19 @@ class Caller:
 
     scheme: str  # operatorToken or serviceToken
     name: str | None  # the operator; None when a program of ours acts for nobody
-    scopes: frozenset = frozenset()
+    scopes: frozenset[str] = frozenset()
 
     @property
-    def actor(self):
+    def actor(self) -> str:
         """The name that the audit trail shows."""
         return self.name or "service"
 
     @property
-    def key_scope(self):
+    def key_scope(self) -> str:
         """The name under which this caller's idempotency keys are its own."""
         return f"{self.scheme}:{self.name or ''}"
 
-    def acting_for(self, username):
+    def acting_for(self, username: str) -> Self:
         """Return the caller that acts for `username`; only a program of ours can."""
         return replace(self, name=username) if self.scheme == "serviceToken" else self
 
@@ -51,12 +54,12 @@ class Caller:
 class Authenticator:
     """Checks bearer tokens against the configured secrets, current and previous."""
 
-    def __init__(self, settings):
+    def __init__(self, settings: Settings):
         self._keys = {_key_id(secret): secret for secret in settings.jwt_secrets}
         self._signing_secret = settings.jwt_secrets[0]
         self._service_tokens = [token.encode() for token in settings.service_tokens]
 
-    def issue_token(self, username, role, now):
+    def issue_token(self, username: str, role: str, now: datetime) -> str:
         """Return a signed token of TOKEN_SECONDS for an operator."""
         issued_at = times.to_epoch(now)
         claims = {
@@ -71,7 +74,7 @@ class Authenticator:
         headers = {"kid": _key_id(self._signing_secret)}
         return jwt.encode(claims, self._signing_secret, ALGORITHMS[0], headers)
 
-    def identify(self, authorization):
+    def identify(self, authorization: str | None) -> Caller:
         """Return the `Caller` of an Authorization header (None when it is absent).
 
         Raises `AuthenticationRequired` without a bearer token, `InvalidToken` with a
@@ -93,7 +96,7 @@ class Authenticator:
         try:
             # The header picks one of our keys by name. Nothing else in it is read:
             # no jku, no x5u, no embedded key (RFC 8725, section 3.10).
-            secret = self._keys[jwt.get_unverified_header(token).get("kid")]
+            secret = self._keys[jwt.get_unverified_header(token)["kid"]]
             claims = jwt.decode(
                 token,
                 secret,

@@ -8,12 +8,12 @@ _ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e]*")')
 _LIST = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"(?:[ \t]*,[ \t]*(?:W/)?"[\x21\x23-\x7e]*")*')
 
 
-def entity_tag(version):
+def entity_tag(version: int | str) -> str:
     """Return the strong entity tag of a row's version."""
     return f'"{version}"'
 
 
-def is_unmodified(if_none_match, tag):
+def is_unmodified(if_none_match: str | None, tag: str) -> bool:
     """Return whether an If-None-Match header (None when absent) names `tag`: answer 304."""
     if if_none_match is None:
         return False
@@ -21,7 +21,7 @@ def is_unmodified(if_none_match, tag):
     return if_none_match.strip() == "*" or tag in (opaque for _, opaque in _tags(if_none_match))
 
 
-def require_match(if_match, tag):
+def require_match(if_match: str | None, tag: str):
     """Raise `PreconditionFailed` if an If-Match header is given and does not name `tag`."""
     if if_match is None or if_match.strip() == "*":
         return
@@ -30,6 +30,6 @@ def require_match(if_match, tag):
         raise PreconditionFailed()
 
 
-def _tags(header):
+def _tags(header) -> list[tuple[str, str]]:
     """Return [(weak prefix, opaque tag)]; a header that is no list of entity tags names none."""
     return _ENTITY_TAG.findall(header) if _LIST.fullmatch(header.strip()) else []

@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import sys
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -54,13 +55,14 @@ class DatabaseSettings:
     name: str
 
 
-def read_environment():
+def read_environment() -> dict[str, str]:
     """Return the process environment over the values of `.env` in the working directory, if it is there."""
     if not pathlib.Path(".env").exists():
         return dict(os.environ)
     from dotenv import dotenv_values  # noqa: PLC0415 - not in the Lambda functions, and neither is a .env
 
-    return {**dotenv_values(".env"), **os.environ}
+    # A name without "=" has no value.
+    return {name: value for name, value in dotenv_values(".env").items() if value is not None} | dict(os.environ)
 
 
 @contextmanager
@@ -73,13 +75,13 @@ def exit_on_error():
         raise SystemExit(78) from None
 
 
-def load():
+def load() -> tuple[Settings, DatabaseSettings]:
     """Return (settings, database settings) of this process; raise `ConfigError` on the first bad one."""
     environ = read_environment()
     return load_settings(environ), load_database_settings(environ)
 
 
-def load_settings(environ):
+def load_settings(environ: Mapping[str, str]) -> Settings:
     """Build `Settings` from a mapping; raise `ConfigError` on the first bad one."""
     development = _app_env(environ) == "development"
     customers_port = _integer(environ, "CUSTOMERS_PORT", 3001, 1, 65535)
@@ -107,7 +109,7 @@ def load_settings(environ):
     return settings
 
 
-def load_database_settings(environ):
+def load_database_settings(environ: Mapping[str, str]) -> DatabaseSettings:
     """Build `DatabaseSettings` from a mapping; raise `ConfigError` on the first bad one."""
     development = _app_env(environ) == "development"
     # The development defaults stand only for the private server: whoever names a host

@@ -12,10 +12,15 @@ import json
 import pathlib
 import re
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl
 
+from jsonschema.protocols import Validator
+
 from common import strict_json
+from common.auth import Caller
 from common.problems import (
     CallerNotAllowed,
     InsufficientScope,
@@ -37,12 +42,12 @@ IDEMPOTENCY_HEADERS = ("X-Idempotency-Key", "Idempotency-Key")
 DOCUMENTS = pathlib.Path(__file__).parent.parent / "openapi"
 
 
-def load(name):
+def load(name: str) -> dict[str, Any]:
     """Return a program's bundled document, made by make; `name` is the file's, without its ending."""
     return json.loads((DOCUMENTS / f"{name}.json").read_bytes())
 
 
-def bundle(path):
+def bundle(path: str | pathlib.Path) -> dict[str, Any]:
     """Read a YAML document and bundle what it refers to in other files into it."""
     import yaml  # noqa: PLC0415 - not in the Lambda functions, which only call `load`
 
@@ -68,7 +73,7 @@ def _foreign_files(node):
     return set()
 
 
-def _localised(node):
+def _localised(node) -> Any:
     if isinstance(node, list):
         return [_localised(item) for item in node]
     if isinstance(node, dict):
@@ -79,7 +84,7 @@ def _localised(node):
     return node
 
 
-def inline(document, node):
+def inline(document: dict[str, Any], node: Any) -> Any:
     """Return `node` with each `$ref` replaced by what it names; our documents have no cycles."""
     if isinstance(node, list):
         return [inline(document, item) for item in node]
@@ -102,15 +107,15 @@ class Parameter:
 
     name: str
     place: str  # query or header
-    schema: dict
-    validator: object
+    schema: dict[str, Any]
+    validator: Validator
 
     @property
-    def pointer(self):
+    def pointer(self) -> str:
         """Where an error of this parameter is: `query:limit`."""
         return f"{self.place}:{self.name}"
 
-    def parse(self, text):
+    def parse(self, text: str) -> tuple[Any, list[dict[str, str]]]:
         """Return (value, errors) for the text that was sent."""
         value = text
         # As JSON writes it: Python's int() takes "+1", "007", "1_000" and Arabic digits too.
@@ -122,7 +127,7 @@ class Parameter:
 class Operation:
     """One method of one path: checks a request's parts against what the document says."""
 
-    def __init__(self, document, method, path, definition):
+    def __init__(self, document: dict[str, Any], method: str, path: str, definition: dict[str, Any]):
         self.method = method.upper()
         self.path = path
         self.id = definition["operationId"]
@@ -138,11 +143,11 @@ class Operation:
         self._body = body and compile_schema(body["content"]["application/json"]["schema"])
 
     @property
-    def is_open(self):
+    def is_open(self) -> bool:
         """Whether anybody may call it."""
         return not self.security
 
-    def authorize(self, caller):
+    def authorize(self, caller: Caller):
         """Raise `CallerNotAllowed` or `InsufficientScope` unless `caller` may do this."""
         scopes = [
             scopes for requirement in self.security for scheme, scopes in requirement.items() if scheme == caller.scheme
@@ -153,7 +158,7 @@ class Operation:
         if missing:
             raise InsufficientScope(missing[0])
 
-    def read_query(self, query_string):
+    def read_query(self, query_string: str) -> dict[str, Any]:
         """Return {name: typed value or None} for every query parameter of the operation.
 
         An empty value counts as absent. Unknown, repeated and malformed ones are
@@ -182,7 +187,7 @@ class Operation:
             raise InvalidRequest(errors=errors[:MAX_ERRORS])
         return values
 
-    def read_headers(self, get):
+    def read_headers(self, get: Callable[[str], str | None]) -> dict[str, str | None]:
         """Return {name: text or None} for every header parameter; `get` returns None if absent."""
         values = {}
         errors = []
@@ -194,7 +199,7 @@ class Operation:
             raise InvalidRequest(errors=errors[:MAX_ERRORS])
         return values
 
-    def idempotency_key(self, headers):
+    def idempotency_key(self, headers: Mapping[str, str | None]) -> str | None:
         """Return the key under either of its names, or None; `headers` from `read_headers`."""
         if not self.idempotency:
             return None
@@ -206,7 +211,7 @@ class Operation:
             raise InvalidRequest(errors=[make_error(pointer, "required", "is required")])
         return keys.pop() if keys else None
 
-    def read_body(self, content_type, data):
+    def read_body(self, content_type: str | None, data: bytes) -> Any:
         """Parse and check the body's bytes; an absent optional body is `{}`."""
         if not data and not self.body_required:
             return {}
@@ -214,7 +219,7 @@ class Operation:
             raise UnsupportedMediaType()
         return self.check_body(strict_json.loads(data))
 
-    def check_body(self, value):
+    def check_body(self, value: Any) -> Any:
         """Return `value` if it satisfies the body's schema, else raise `InvalidRequest`."""
         errors = violations(self._body, value, "#")
         if errors:
@@ -225,7 +230,7 @@ class Operation:
 class Contract:
     """Every operation of one document, compiled once."""
 
-    def __init__(self, document):
+    def __init__(self, document: dict[str, Any]):
         self.document = document
         self.operations = {
             (method.upper(), path): Operation(document, method, path, item[method])
@@ -251,7 +256,7 @@ def _parameters(parameters, place):
     }
 
 
-def refuse_encoded(content_encoding):
+def refuse_encoded(content_encoding: str | None):
     """Raise `UnsupportedMediaType` unless the body is sent as it is; the header's value, None when absent."""
     if content_encoding not in (None, "identity"):
         raise UnsupportedMediaType()

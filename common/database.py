@@ -7,11 +7,15 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 import mysql.connector
 from mysql.connector import errors
+from mysql.connector.connection_cext import CMySQLConnection
 from mysql.connector.cursor_cext import CMySQLCursorBufferedDict
 
+from common.config import DatabaseSettings
 from common.problems import Busy, DatabaseUnavailable
 
 log = logging.getLogger(__name__)
@@ -47,13 +51,33 @@ MAX_ATTEMPTS = 4  # the first and three retries
 BACKOFF_BASE_SECONDS = 0.01
 
 
+Row = dict[str, Any]  # one of a table: its columns by name
+Result = TypeVar("Result")
+Args = TypeVarTuple("Args")
+
+
+class Cursor(Protocol):
+    """What stores use of the driver's cursor."""
+
+    rowcount: int
+    lastrowid: int  # after an INSERT
+
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> object: ...  # noqa: D102 - as in PEP 249
+    def fetchone(self) -> Row | None: ...  # noqa: D102 - as in PEP 249
+    def fetchall(self) -> list[Row]: ...  # noqa: D102 - as in PEP 249
+
+
 class Database:
     """A lazily opened connection for each thread that asks; fork first, then ask."""
 
     def __init__(
-        self, settings, sleep=time.sleep, jitter=random.uniform,
-        connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT,
-    ):  # fmt: skip
+        self,
+        settings: DatabaseSettings,
+        sleep: Callable[[float], object] = time.sleep,
+        jitter: Callable[[float, float], float] = random.uniform,
+        connect_timeout: int = CONNECT_TIMEOUT,
+        read_timeout: int = READ_TIMEOUT,
+    ):
         self._settings = settings
         self._options = {
             "host": settings.host,
@@ -83,7 +107,7 @@ class Database:
         self._sleep = sleep
         self._jitter = jitter
 
-    def transact(self, fn, *args):
+    def transact(self, fn: Callable[[Cursor, *Args], Result], *args: *Args) -> Result:
         """Run `fn(tx, *args)` in one transaction and return what it returns.
 
         `fn` runs again, at most three times, after a deadlock or a lock wait that was
@@ -93,9 +117,7 @@ class Database:
         for attempt in range(MAX_ATTEMPTS):
             connection = self._begin()
             try:
-                # Buffered: a result left unread would poison the connection. Not made by
-                # connection.cursor(): that pings the server first, each time.
-                with CMySQLCursorBufferedDict(connection) as tx:
+                with _open_cursor(connection) as tx:
                     result = fn(tx, *args)
             except errors.Error as ex:
                 if ex.errno in _READ_ONLY_ERRORS:
@@ -115,13 +137,13 @@ class Database:
             return result
         raise Busy()
 
-    def read(self, fn, *args):
+    def read(self, fn: Callable[[Cursor, *Args], Result], *args: *Args) -> Result:
         """Run `fn(cursor, *args)`, plain reads only, each in a transaction of its own."""
         is_second = False
         while True:
             connection = self._connection()
             try:
-                with CMySQLCursorBufferedDict(connection) as cursor:
+                with _open_cursor(connection) as cursor:
                     return fn(cursor, *args)
             except errors.Error as ex:
                 self._drop()
@@ -134,7 +156,7 @@ class Database:
                 self._drop()
                 raise
 
-    def impatient(self):
+    def impatient(self) -> "Database":
         """Return the same database with connections of its own that give up after a second."""
         return Database(self._settings, connect_timeout=IMPATIENT_TIMEOUT, read_timeout=IMPATIENT_TIMEOUT)
 
@@ -142,7 +164,7 @@ class Database:
         """Close this thread's connection, if it has one."""
         self._drop()
 
-    def _begin(self):
+    def _begin(self) -> CMySQLConnection:
         is_second = False
         while True:
             connection = self._connection()
@@ -170,11 +192,11 @@ class Database:
         except Exception:  # noqa: BLE001 - whatever it is, closing the connection makes the server roll back
             self._drop()
 
-    def _connection(self):
+    def _connection(self) -> CMySQLConnection:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             try:
-                connection = mysql.connector.connect(**self._options)
+                connection: Any = mysql.connector.connect(**self._options)
             except errors.Error as ex:
                 raise DatabaseUnavailable() from ex
             self._local.connection = connection
@@ -189,6 +211,12 @@ class Database:
                 log.debug("closing a broken connection failed", exc_info=True)
 
 
+def _open_cursor(connection: CMySQLConnection) -> Any:  # a Cursor; by the driver's annotations its rows are tuples
+    # Buffered: a result left unread would poison the connection. Not made by
+    # connection.cursor(): that pings the server first, each time.
+    return CMySQLCursorBufferedDict(connection)
+
+
 def _translated(ex):
     """Return the problem that a driver error means, or the error itself: a defect, a 500."""
     if ex.errno in _CONNECTION_ERRORS | _READ_ONLY_ERRORS | _INTERRUPTED_ERRORS:
@@ -196,15 +224,15 @@ def _translated(ex):
     return ex
 
 
-def placeholders(values):
+def placeholders(values: Sequence[Any]) -> str:
     """Return `%s, %s, …`, one for each value: the driver expands no list for IN (…)."""
     return ", ".join(["%s"] * len(values))
 
 
-def duplicate_index(ex):
+def duplicate_index(ex: errors.Error) -> str | None:
     """Return the name of the unique index that an ER_DUP_ENTRY error names, else None."""
     if ex.errno != ER_DUP_ENTRY:
         return None
     # "Duplicate entry '…' for key 'customers.uq_customers_email'": the name ends the message,
     # so nothing that a client sent can stand in its place.
-    return ex.msg.rsplit("'", 2)[-2].rsplit(".", 1)[-1]
+    return str(ex).rsplit("'", 2)[-2].rsplit(".", 1)[-1]

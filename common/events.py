@@ -3,6 +3,7 @@
 import base64
 import binascii
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 from common.problems import MalformedJson
@@ -15,15 +16,15 @@ class Request:
     method: str
     path: str
     query_string: str
-    headers: dict
+    headers: dict[str, str]
     body: bytes
 
-    def header(self, name):
+    def header(self, name: str) -> str | None:
         """Return the header's value or None."""
         return self.headers.get(name.lower())
 
 
-def read_event(event):
+def read_event(event: dict[str, Any]) -> Request:
     """Return the `Request` in a proxy event of either format.
 
     Raises `MalformedJson` for a body that is no base64 or no text, and any other
@@ -70,7 +71,7 @@ def _read_v1(event):
     return event["httpMethod"], event["path"], urlencode(fields, doseq=True)
 
 
-def make_response(status, content_type, body, headers):
+def make_response(status: int, content_type: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
     """Return the proxy response, valid for both formats; `body` is UTF-8 bytes."""
     return {
         "statusCode": status,

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 from gunicorn import util
 from gunicorn.http.errors import ParseException
@@ -67,7 +68,8 @@ class Worker(ThreadWorker):
 
         The base class waits for more to come, and a client that waits for its answer sends no more.
         """
-        beginning = conn.parser.unreader.buf.getvalue() if _is_kept(fs) else b""
+        parser: Any = conn.parser
+        beginning = parser.unreader.buf.getvalue() if _is_kept(fs) else b""
         if beginning:
             self._submit(conn, beginning)
         else:
@@ -123,7 +125,7 @@ class Worker(ThreadWorker):
         # Not closed at once: a proxy may be sending into one. Its answer says that it is the last.
         last_call = time.monotonic() + LAST_CALL_SECONDS
         for conn in (*self.keepalived_conns, *self.pending_conns):
-            conn.timeout = min(conn.timeout, last_call)
+            conn.timeout = min(conn.timeout or last_call, last_call)
 
     def _accept_all(self, listener):
         # Those who are connected already have been promised an answer.
@@ -134,7 +136,7 @@ class Worker(ThreadWorker):
 
     def wait_for_and_dispatch_events(self, timeout):
         """Wait a second at most, so that connections that send nothing end on time while we stop, too."""
-        super().wait_for_and_dispatch_events(min(timeout, 1.0))
+        super().wait_for_and_dispatch_events(1.0 if timeout is None else min(timeout, 1.0))
 
     # --- connections that end ----------------------------------------------------------
 

@@ -7,10 +7,12 @@ import logging
 import threading
 import time
 
+from falcon import Response
 from mysql.connector import errors
 
+from common.database import Cursor, Database, Row
 from common.problems import DatabaseReadOnly, DatabaseUnavailable, InternalError, Problem, SchemaOutdated
-from common.web import send_json
+from common.web import Request, send_json
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +32,10 @@ ER_NO_SUCH_TABLE = 1146
 class Health:
     """`GET /health` and `GET /health/live`: the process answers; nothing behind it is asked."""
 
-    def __init__(self, service):
+    def __init__(self, service: str):
         self._service = service
 
-    def on_get(self, req, resp):
+    def on_get(self, req: Request, resp: Response):
         """Say who answers."""
         send_json(resp, {"ok": True, "status": "ok", "service": self._service})
 
@@ -41,13 +43,13 @@ class Health:
 class Readiness:
     """`GET /health/ready`: orders can be taken; within a second, whatever the database does."""
 
-    def __init__(self, service, database):
+    def __init__(self, service: str, database: Database):
         self._service = service
         self._database = database.impatient()
         self._lock = threading.Lock()
-        self._check = None  # the latest
+        self._check: _Check | None = None  # the latest
 
-    def on_get(self, req, resp):
+    def on_get(self, req: Request, resp: Response):
         """Answer what the latest check finds, or raise what is wrong with the database."""
         with self._lock:
             if self._check is None or self._check.is_old():
@@ -60,12 +62,12 @@ class Readiness:
 class _Check:
     """Asks the database once, in a thread of its own; all who come meanwhile wait for the same."""
 
-    def __init__(self, database):
+    def __init__(self, database: Database):
         self._database = database
         self._started = time.monotonic()
-        self._problem = None
+        self._problem: type[Problem] | None = None
         self._is_done = threading.Event()
-        self._ended = None
+        self._ended = self._started  # not yet
         # A daemon: no exit waits for it.
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -105,7 +107,7 @@ class _Check:
             raise SchemaOutdated()
 
 
-def _select_state(cursor):
+def _select_state(cursor: Cursor) -> Row:
     # dbmate keeps the table; innodb_read_only is how a replica of Aurora says it.
     cursor.execute(
         """
@@ -114,4 +116,5 @@ def _select_state(cursor):
         """,
         (SCHEMA_VERSION,),
     )
-    return cursor.fetchone()
+    (row,) = cursor.fetchall()
+    return row

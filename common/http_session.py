@@ -8,6 +8,7 @@ own deadline. Not bounded here is the look-up of a name.
 import io
 import time
 from http.client import HTTPException, HTTPResponse
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -19,7 +20,7 @@ CONNECT_SECONDS = 1.0
 MAX_ANSWER_BYTES = 1_000_000  # with its head, give or take a buffer; an order of 100 lines takes about 20,000
 
 
-def new_session():
+def new_session() -> requests.Session:
     """Return a session that reads MAX_ANSWER_BYTES of an answer at most; calls need a `whole_call` timeout.
 
     What breaks a bound raises a `requests.RequestException`, as other failures do.
@@ -34,7 +35,7 @@ def new_session():
     return session
 
 
-def whole_call(seconds):
+def whole_call(seconds: float) -> Any:  # a Timeout of urllib3's: requests takes it, and its type stubs don't say so
     """Return the timeout of a call that ends, one way or the other, within `seconds`."""
     # urllib3 gives this to the connection and once more to the TLS handshake.
     return Timeout(total=seconds, connect=min(CONNECT_SECONDS, seconds / 2))
@@ -88,14 +89,15 @@ class _TlsConnection(HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _Connection  # pyright: ignore[reportAssignmentType] - as the base class has its own
 
 
 class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
+    ConnectionCls = _TlsConnection  # pyright: ignore[reportAssignmentType] - as the base class has its own
 
 
 class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *arguments, **options):
         super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        pools: dict[str, Any] = {"http": _Pool, "https": _TlsPool}
+        self.poolmanager.pool_classes_by_scheme = pools

@@ -10,13 +10,15 @@ The contract (after the IETF draft "The Idempotency-Key HTTP Header Field"):
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from mysql.connector import errors
 
 from common import strict_json
-from common.database import ER_LOCK_WAIT_TIMEOUT
+from common.database import ER_LOCK_WAIT_TIMEOUT, Args, Cursor, Row
 from common.problems import IdempotencyKeyInFlight, IdempotencyKeyReused
 
 KEY_LIFETIME = timedelta(hours=24)  # spec; the purge job deletes what is older
@@ -47,12 +49,14 @@ class Answer:
     replayed: bool = False
 
 
-def fingerprint(method, path, body):
+def fingerprint(method: str, path: str, body: Any) -> bytes:
     """Return 32 bytes that differ when the request differs in meaning (not in white space)."""
     return hashlib.sha256(b"\n".join((method.encode(), path.encode(), strict_json.canonical(body)))).digest()
 
 
-def run_once(tx, key, now, work, *args):
+def run_once(
+    tx: Cursor, key: Key | None, now: datetime, work: Callable[[Cursor, *Args], Answer], *args: *Args
+) -> Answer:
     """Run `work(tx, *args)` and keep its `Answer` under `key`, or replay the kept one.
 
     Without a key it just runs. Locks the key's slot and row first, before anything else in
@@ -69,7 +73,7 @@ def run_once(tx, key, now, work, *args):
     return answer
 
 
-def find_replay(tx, key, now):
+def find_replay(tx: Cursor, key: Key, now: datetime) -> Answer | None:
     """Return the kept `Answer` of `key`, or None, by a plain read that waits for nobody."""
     tx.execute(
         """
@@ -83,7 +87,7 @@ def find_replay(tx, key, now):
     return None if row is None else _replay(row, key, now)
 
 
-def _claim_key(tx, key, now):
+def _claim_key(tx: Cursor, key: Key, now: datetime) -> Answer | None:
     """Own the key's row until the commit; return the answer to replay, or None to work."""
     try:
         # Equal keys queue here and not at the key's own row: a refusal rolls that row back,
@@ -111,7 +115,7 @@ def _claim_key(tx, key, now):
     return replay
 
 
-def _lock_slot(tx, key):
+def _lock_slot(tx: Cursor, key: Key):
     identity = f"{key.caller}\n{key.operation}\n{key.key}".encode()
     slot = int.from_bytes(hashlib.sha256(identity).digest()[:8]) % SLOTS
     tx.execute(
@@ -125,7 +129,7 @@ def _lock_slot(tx, key):
     )
 
 
-def _lock_key(tx, key):
+def _lock_key(tx: Cursor, key: Key) -> Row:
     tx.execute(
         """
         SELECT fingerprint, target_type, target_id, status, response_body, expires_at
@@ -135,10 +139,11 @@ def _lock_key(tx, key):
         """,
         (key.caller, key.operation, key.key),
     )
-    return tx.fetchone()
+    (row,) = tx.fetchall()
+    return row
 
 
-def _replay(row, key, now):
+def _replay(row: Row, key: Key, now: datetime) -> Answer | None:
     if row["expires_at"] <= now:
         return None
     if bytes(row["fingerprint"]) != key.fingerprint:
@@ -146,7 +151,7 @@ def _replay(row, key, now):
     return Answer(row["status"], bytes(row["response_body"]), row["target_type"], row["target_id"], replayed=True)
 
 
-def _update_expired_key(tx, key, now):
+def _update_expired_key(tx: Cursor, key: Key, now: datetime):
     tx.execute(
         """
         UPDATE idempotency_keys
@@ -157,7 +162,7 @@ def _update_expired_key(tx, key, now):
     )
 
 
-def _update_answer(tx, key, answer):
+def _update_answer(tx: Cursor, key: Key, answer: Answer):
     tx.execute(
         """
         UPDATE idempotency_keys

@@ -3,8 +3,12 @@
 import base64
 import binascii
 import hmac
+from collections.abc import Callable
+from typing import Any
 
 from common import strict_json
+from common.config import Settings
+from common.database import Row
 from common.problems import InvalidCursor
 
 _MAC_BYTES = 12  # a guess succeeds once in 2^96; nothing worse than a wrong page is behind it
@@ -13,16 +17,16 @@ _MAC_BYTES = 12  # a guess succeeds once in 2^96; nothing worse than a wrong pag
 class Cursors:
     """Makes and reads cursors; the key comes from JWT_SECRET, the previous one is still read."""
 
-    def __init__(self, settings):
+    def __init__(self, settings: Settings):
         self._keys = [hmac.digest(secret.encode(), b"cursor", "sha256") for secret in settings.jwt_secrets]
 
-    def read(self, text, scope):
+    def read(self, text: str | None, scope: list[Any]) -> tuple[int, ...] | None:
         """Return the position, a tuple of integers, or None for the first page.
 
         `scope` names the list and its filters. Raises `InvalidCursor` for a text that
         was not made by `page` for the same scope.
         """
-        if text in (None, "", "0"):
+        if text is None or text in ("", "0"):
             return None
         try:
             data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
@@ -36,7 +40,14 @@ class Cursors:
             raise InvalidCursor()
         return tuple(map(int, position.split(b".")))
 
-    def page(self, rows, limit, scope, position_of, to_json):
+    def page(
+        self,
+        rows: list[Row],
+        limit: int,
+        scope: list[Any],
+        position_of: Callable[[Row], tuple[int, ...]],
+        to_json: Callable[[Row], dict[str, Any]],
+    ) -> dict[str, Any]:
         """Return the list's body; `rows` has one row more than `limit` if there is a next page."""
         shown = rows[:limit]
         next_cursor = None

@@ -21,22 +21,24 @@ details are fixed texts: nothing that a client sent, no SQL and no trace gets in
 
 import json
 import re
+from typing import Any
 
 MEDIA_TYPE = "application/problem+json"
 
 # code -> class; tests walk it to see that each code is documented and reached.
-REGISTRY = {}
+REGISTRY: dict[str, type["Problem"]] = {}
 
 
 class Problem(Exception):
     """A refusal or failure with a stable code; raise a subclass, never this."""
 
-    status = None
-    title = None
-    detail = None
-    retry_after = None  # seconds; sent as Retry-After
+    status: int
+    code: str
+    title: str | None = None
+    detail: str | None = None
+    retry_after: int | None = None  # seconds; sent as Retry-After
 
-    def __init__(self, detail=None, headers=None, **members):
+    def __init__(self, detail: str | None = None, headers: dict[str, str] | None = None, **members: Any):
         """Keep `members` as further members of the document; None members are left out."""
         super().__init__(self.code)
         self.detail = detail or self.detail
@@ -50,7 +52,7 @@ class Problem(Exception):
         if registered:
             REGISTRY[cls.code] = cls
 
-    def to_document(self, request_id):
+    def to_document(self, request_id: str) -> dict[str, Any]:
         """Return the document as a dict, in the order in which people read it."""
         return {
             "type": f"urn:problem-type:b2b:{self.code}",
@@ -63,7 +65,7 @@ class Problem(Exception):
             **self.members,
         }
 
-    def to_json(self, request_id):
+    def to_json(self, request_id: str) -> bytes:
         """Return the document as UTF-8 JSON bytes."""
         return json.dumps(self.to_document(request_id), ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -110,7 +112,7 @@ class InvalidCredentials(Problem):
 class InsufficientScope(Problem):
     status, title = 403, "Insufficient scope"
 
-    def __init__(self, scope):
+    def __init__(self, scope: str):
         challenge = f'Bearer realm="b2b", error="insufficient_scope", scope="{scope}"'
         super().__init__(f"This needs the scope {scope}.", headers={"WWW-Authenticate": challenge})
 

@@ -4,8 +4,10 @@ The errors are our own texts: jsonschema's messages quote the value that was ref
 """
 
 import re
+from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
+from jsonschema.protocols import Validator
 
 from common import times
 
@@ -25,9 +27,14 @@ def _is_integer(checker, instance):
 
 # The formats that the documents may use. What is no string is the keyword type's matter.
 FORMATS = FormatChecker(formats=())
-FORMATS.checks("date-time", raises=ValueError)(
-    lambda value: not isinstance(value, str) or times.from_json(value) is not None
-)
+
+
+@FORMATS.checks("date-time", raises=ValueError)
+def _is_date_time(value):
+    if isinstance(value, str):
+        times.from_json(value)
+    return True
+
 
 _Validator = validators.extend(
     Draft202012Validator,
@@ -58,7 +65,7 @@ _DETAILS = {
 }
 
 
-def compile_schema(schema):
+def compile_schema(schema: dict[str, Any]) -> Validator:
     """Return a validator; raise on a broken schema or a format that nothing would check."""
     _Validator.check_schema(schema)
     unknown = _formats(schema) - FORMATS.checkers.keys()
@@ -76,25 +83,25 @@ def _formats(node):
     return set()
 
 
-def violations(validator, value, place):
+def violations(validator: Validator, value: Any, place: str) -> list[dict[str, str]]:
     """Return the errors, MAX_ERRORS at most, of `value` as problem members; none of them quotes what was sent."""
     found = {}
     for error in validator.iter_errors(value):
+        keyword: Any = error.validator
+        limit: Any = error.validator_value
         pointer = place + "".join(f"/{part}" for part in error.absolute_path)
         names = [""]
-        if error.validator == "required":
+        if keyword == "required":
             # jsonschema names the missing field in its message only; the set of them is ours.
-            names = [f"/{name}" for name in error.validator_value if name not in error.instance]
+            names = [f"/{name}" for name in limit if name not in error.instance]
         for name in names:
-            found[pointer + name, error.validator] = make_error(
-                pointer + name, error.validator, _DETAILS[error.validator](error.validator_value)
-            )
+            found[pointer + name, keyword] = make_error(pointer + name, keyword, _DETAILS[keyword](limit))
         if len(found) >= MAX_ERRORS:
             break
     return sorted(found.values(), key=lambda error: error["pointer"])[:MAX_ERRORS]
 
 
-def make_error(pointer, keyword, detail):
+def make_error(pointer: str, keyword: str, detail: str) -> dict[str, str]:
     """Return one entry of `errors`; its code is the JSON Schema keyword in snake_case."""
     code = re.sub(r"(?=[A-Z])", "_", keyword).lower()
     return {"pointer": pointer, "code": code, "detail": detail}

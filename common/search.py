@@ -9,8 +9,9 @@ characters of its own, in id order, and LIKE decides, so that the result is exac
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from common.database import placeholders
+from common.database import Cursor, Row, placeholders
 
 _GRAM = 3
 _MAX_GRAMS = 12  # of a search, to find a rare one among; a long text has one soon
@@ -25,7 +26,7 @@ class SearchIndex:
     gram_table: str
     columns: tuple[str, ...]
 
-    def insert(self, tx, row):
+    def insert(self, tx: Cursor, row: Row):
         """Add the entries of a row; those that are there already stay."""
         grams = self._grams_of(row)
         if grams:
@@ -38,7 +39,7 @@ class SearchIndex:
                 [value for gram in grams for value in (gram, row["id"])],
             )
 
-    def delete(self, tx, row):
+    def delete(self, tx: Cursor, row: Row):
         """Remove the entries of a row, which is as it was when they were added."""
         grams = self._grams_of(row)
         if grams:
@@ -50,13 +51,13 @@ class SearchIndex:
                 (row["id"], *grams),
             )
 
-    def update(self, tx, old, new):
+    def update(self, tx: Cursor, old: Row, new: Row):
         """Replace the entries of a row if one of its texts has changed."""
         if any(old[column] != new[column] for column in self.columns):
             self.delete(tx, old)
             self.insert(tx, new)
 
-    def clauses(self, tx, text, after):
+    def clauses(self, tx: Cursor, text: str | None, after: int) -> tuple[str, str, str, tuple[Any, ...]]:
         """Return (FROM, WHERE, id column, values) for rows past the id `after`, in id order.
 
         The table's alias is t. `text` None matches all.
@@ -78,12 +79,12 @@ class SearchIndex:
         # One or two characters that so many rows have are found soon in the table itself.
         return f"{self.table} AS t", f"t.id > %s AND {contains}", "t.id", (after, *patterns)
 
-    def _rarest_gram(self, tx, text):
+    def _rarest_gram(self, tx: Cursor, text: str) -> str:
         grams = sorted(gram for gram in _grams(text) if len(gram) == _GRAM)
         entries = self._count(tx, "= %s", grams[:: -(-len(grams) // _MAX_GRAMS)])
-        return min(entries, key=entries.get)
+        return min(entries, key=entries.__getitem__)
 
-    def _count(self, tx, comparison, values):
+    def _count(self, tx: Cursor, comparison: str, values: list[str]) -> dict[str, int]:
         """Return {value: entries whose gram compares so}, each counted up to _COUNT_UP_TO."""
         count = f"""
             SELECT %s AS value, COUNT(*) AS entries
@@ -92,17 +93,17 @@ class SearchIndex:
         tx.execute(" UNION ALL ".join([count] * len(values)), [twice for value in values for twice in (value, value)])
         return {row["value"]: row["entries"] for row in tx.fetchall()}
 
-    def _grams_of(self, row):
+    def _grams_of(self, row: Row) -> list[str]:
         # Sorted: the index's own order, which is cheaper to insert.
         return sorted(set().union(*(_grams(row[column] or "") for column in self.columns)))
 
 
-def _grams(text):
+def _grams(text: str) -> set[str]:
     """Return the three characters from every place of a text; case is the collation's matter."""
     return {text[start : start + _GRAM] for start in range(len(text))}
 
 
-def escaped(text):
+def escaped(text: str) -> str:
     """Return a text as a part of a LIKE pattern: `%`, `_` and the escape `|` are ordinary."""
     for special in ("|", "%", "_"):
         text = text.replace(special, "|" + special)

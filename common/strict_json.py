@@ -5,11 +5,12 @@ them would be stored or compared differently from what the client meant.
 """
 
 import json
+from typing import Any
 
 from common.problems import MalformedJson
 
 
-def loads(data):
+def loads(data: bytes) -> Any:
     """Parse UTF-8 bytes; raise `MalformedJson` for anything that is not strict JSON."""
     try:
         value = json.loads(
@@ -26,12 +27,12 @@ def loads(data):
     return value
 
 
-def dumps(value):
+def dumps(value: Any) -> bytes:
     """Return compact UTF-8 bytes: the one way in which a body is rendered."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
-def canonical(value):
+def canonical(value: Any) -> bytes:
     """Return bytes that are equal for equal values, whatever the order of their names."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
 

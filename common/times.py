@@ -16,17 +16,17 @@ _RFC_3339 = re.compile(
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - see above
 
 
-def utc_now():
+def utc_now() -> datetime:
     """Return the current time; the one clock that applications are given outside tests."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def to_json(moment):
+def to_json(moment: datetime | None) -> str | None:
     """Render a naive UTC datetime (or None) with six fraction digits and Z."""
     return None if moment is None else moment.isoformat(timespec="microseconds") + "Z"
 
 
-def from_json(text):
+def from_json(text: str) -> datetime:
     """Parse an RFC 3339 timestamp into naive UTC; raise ValueError if it is none."""
     if not _RFC_3339.fullmatch(text):
         raise ValueError("not an RFC 3339 timestamp")
@@ -36,16 +36,16 @@ def from_json(text):
         raise ValueError("outside the calendar") from ex
 
 
-def to_epoch(moment):
+def to_epoch(moment: datetime) -> int:
     """Return whole seconds since 1970 of a naive UTC datetime."""
     return int(moment.replace(tzinfo=UTC).timestamp())
 
 
-def to_microseconds(moment):
+def to_microseconds(moment: datetime) -> int:
     """Return whole microseconds since 1970 of a naive UTC datetime, exactly."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
-def from_microseconds(count):
+def from_microseconds(count: int) -> datetime:
     """Return the naive UTC datetime of whole microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=count)

@@ -2,6 +2,8 @@
 
 import re
 import uuid
+from collections.abc import Callable
+from typing import TypeGuard
 
 _FIT = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what is safe in a log, a header and order_events
 
@@ -15,30 +17,30 @@ _TRACE_HEADERS = {
 }
 
 
-def new_request_id():
+def new_request_id() -> str:
     """Return an id that no other request has."""
     return uuid.uuid4().hex
 
 
-def is_fit(text):
+def is_fit(text: str | None) -> TypeGuard[str]:
     """Return whether an X-Request-ID header's value (None when absent) can be taken over."""
     return text is not None and _FIT.fullmatch(text) is not None
 
 
-def headers_to_pass_on(get, request_id):
+def headers_to_pass_on(get: Callable[[str], str | None], request_id: str) -> dict[str, str]:
     """Return the headers that a call to another program carries.
 
     `get(name)` returns a header of the request at hand, or None.
     """
-    return {"X-Request-ID": request_id} | {name: get(name) for name in _traces(get)}
+    return {"X-Request-ID": request_id} | {name: match[0] for name, match in _traces(get).items()}
 
 
-def trace_id(get):
+def trace_id(get: Callable[[str], str | None]) -> str | None:
     """Return the trace's id for the log, W3C's before AWS's, or None."""
-    return next(iter(_traces(get).values()), None)
+    return next((match[1] for match in _traces(get).values()), None)
 
 
-def _traces(get):
-    """Return {header: trace id} of the trace headers that are there and of their form."""
+def _traces(get) -> dict[str, re.Match[str]]:
+    """Return {header: match with the trace's id} of the trace headers that are there and of their form."""
     matches = {name: pattern.fullmatch(get(name) or "") for name, pattern in _TRACE_HEADERS.items()}
-    return {name: match[1] for name, match in matches.items() if match}
+    return {name: match for name, match in matches.items() if match}

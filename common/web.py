@@ -1,17 +1,20 @@
 """What both Falcon services share: the contract enforced before a responder, problems after.
 
-A responder finds in `req.context`: `caller`, `query`, `headers`, `body` (all checked),
-`key` (an `idempotency.Key` or None) and `request_id`.
+A responder finds what was checked in `req.context`, see `RequestContext`.
 """
 
 import logging
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import falcon
 from falcon.routing import BaseConverter
+from falcon.util.structures import Context
 
 from common import idempotency, problems, strict_json
-from common.contract import MAX_BODY_BYTES, refuse_encoded
+from common.auth import Authenticator, Caller
+from common.contract import MAX_BODY_BYTES, Contract, refuse_encoded
 from common.tracing import is_fit, new_request_id
 
 log = logging.getLogger(__name__)
@@ -19,22 +22,40 @@ log = logging.getLogger(__name__)
 _HTTP_METHODS = ("GET", "PUT", "POST", "PATCH", "DELETE")
 
 
+class RequestContext(Context):
+    """`req.context`: what is known of a request when its responder runs, all of it checked."""
+
+    request_id: str
+    caller: Caller  # only where the operation is not open to all
+    query: dict[str, Any]
+    headers: dict[str, str | None]
+    body: dict[str, Any]
+    key: idempotency.Key | None
+
+
+class Request(falcon.Request):
+    """Falcon's, with a context of ours."""
+
+    context_type = RequestContext
+    context: RequestContext  # pyright: ignore[reportIncompatibleVariableOverride] - made by the line above
+
+
 class IdConverter(BaseConverter):
     """`{order_id:id}`: 1 to 2^63 - 1 in plain digits; Falcon's `:int` also takes +1, 1_000, ١."""
 
-    def convert(self, value):
+    def convert(self, value: str) -> int | None:
         """Return the id, or None, which Falcon answers with 404."""
         if not re.fullmatch(r"[1-9][0-9]{0,18}", value) or int(value) >= 2**63:
             return None
         return int(value)
 
 
-def build_app(contract, authenticator, routes):
-    """Return a Falcon app that serves `routes`, a list of (template, resource).
+def build_app(contract: Contract, authenticator: Authenticator, routes: Sequence[tuple[str, object]]) -> falcon.App:
+    """Return a Falcon app that serves `routes`, (template, resource) each.
 
     Raises ValueError unless routes and contract name the same operations.
     """
-    app = falcon.App(middleware=[ContractMiddleware(contract, authenticator)])
+    app = falcon.App(middleware=[ContractMiddleware(contract, authenticator)], request_type=Request)
     app.router_options.converters["id"] = IdConverter
     app.add_error_handler(Exception, _answer_failure)
     app.add_error_handler(falcon.HTTPError, _answer_http_error)
@@ -59,38 +80,39 @@ def _contract_path(template):
 class ContractMiddleware:
     """Security, then parameters and headers, then the body: each as the contract says."""
 
-    def __init__(self, contract, authenticator):
+    def __init__(self, contract: Contract, authenticator: Authenticator):
         self._operations = contract.operations
         self._authenticator = authenticator
 
-    def process_request(self, req, resp):
+    def process_request(self, req: Request, resp: falcon.Response):
         """Name the request, first of all, so that every answer can carry the name."""
         given = req.get_header("X-Request-ID")
         req.context.request_id = given if is_fit(given) else new_request_id()
         resp.set_header("X-Request-ID", req.context.request_id)
 
-    def process_resource(self, req, resp, resource, params):
+    def process_resource(self, req: Request, resp: falcon.Response, resource: object, params: dict[str, Any]):
         """Check everything that the contract can say, before the responder runs."""
         operation = self._operations.get((req.method, _contract_path(req.uri_template)))
         if operation is None:
             return  # Falcon's responder for 405 or OPTIONS comes next
         context = req.context
-        context.caller = None
         if not operation.is_open:
             context.caller = self._authenticator.identify(req.get_header("Authorization"))
             operation.authorize(context.caller)
         context.query = operation.read_query(req.query_string)
         context.headers = operation.read_headers(req.get_header)
-        if context.caller and context.headers.get("X-On-Behalf-Of"):
-            context.caller = context.caller.acting_for(context.headers["X-On-Behalf-Of"])
+        if (username := context.headers.get("X-On-Behalf-Of")) is not None:
+            context.caller = context.caller.acting_for(username)
         key = operation.idempotency_key(context.headers)
         context.body = operation.read_body(req.content_type, _read_bytes(req)) if operation.takes_body else {}
-        context.key = key and idempotency.Key(
-            caller=context.caller.key_scope,
-            operation=operation.id,
-            key=key,
-            fingerprint=idempotency.fingerprint(req.method, req.path, context.body),
-        )
+        context.key = None
+        if key is not None:
+            context.key = idempotency.Key(
+                caller=context.caller.key_scope,
+                operation=operation.id,
+                key=key,
+                fingerprint=idempotency.fingerprint(req.method, req.path, context.body),
+            )
 
 
 def _read_bytes(req):
@@ -113,7 +135,7 @@ def _read_bytes(req):
 # --- answers ---------------------------------------------------------------------------
 
 
-def send_json(resp, document, etag=None):
+def send_json(resp: falcon.Response, document: dict[str, Any], etag: str | None = None):
     """Answer 200 with a document, rendered here and not after the middleware."""
     resp.data = strict_json.dumps(document)
     resp.content_type = falcon.MEDIA_JSON
@@ -121,7 +143,7 @@ def send_json(resp, document, etag=None):
         resp.set_header("ETag", etag)
 
 
-def send_answer(resp, answer, location=None):
+def send_answer(resp: falcon.Response, answer: idempotency.Answer, location: str | None = None):
     """Send a workflow's `Answer`; `location` is a path with a place for the new id."""
     resp.status = answer.status
     resp.data = answer.body
@@ -132,7 +154,7 @@ def send_answer(resp, answer, location=None):
         resp.set_header("Idempotent-Replayed", "true")
 
 
-def send_not_modified(resp, etag):
+def send_not_modified(resp: falcon.Response, etag: str):
     """Answer 304 with the entity tag that still holds."""
     resp.status = falcon.HTTP_304
     resp.set_header("ETag", etag)

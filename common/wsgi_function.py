@@ -8,11 +8,14 @@ included.
 import contextlib
 import functools
 import logging
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
+import falcon
 import serverless_wsgi
 
-from common.events import make_response, read_event
+from common.events import Request, make_response, read_event
 from common.problems import MEDIA_TYPE, InternalError, Problem
 from common.tracing import is_fit, new_request_id
 
@@ -22,7 +25,7 @@ log = logging.getLogger(__name__)
 serverless_wsgi.TEXT_MIME_TYPES.append(MEDIA_TYPE)
 
 
-def make_handler(get_app):
+def make_handler(get_app: Callable[[], falcon.App]) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
     """Return the Lambda handler of the app that `get_app()` builds; it takes payload formats 1.0 and 2.0."""
     get_app = functools.cache(get_app)
     # Lambda gives a function that starts more of a processor than it has later. What fails
@@ -46,7 +49,7 @@ def make_handler(get_app):
     return handle
 
 
-def _call(app, request, context):
+def _call(app: falcon.App, request: Request, context: Any) -> dict[str, Any]:
     """Let serverless-wsgi call the app with the request, whatever format it came in."""
     event = {
         "version": "2.0",
