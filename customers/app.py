@@ -1,7 +1,13 @@
 """The Customers API: every route on one screen. gunicorn loads `customers.app:get_app()`."""
 
+from collections.abc import Callable
+from datetime import datetime
+
+import falcon
+
 from common import config, times
 from common.auth import Authenticator
+from common.config import Settings
 from common.contract import Contract, load
 from common.database import Database
 from common.health import Health, Readiness
@@ -11,7 +17,7 @@ from customers.customer_resources import CustomerCollection, CustomerItem, Inter
 from customers.token_resource import Token
 
 
-def create_app(settings, database, clock=times.utc_now):
+def create_app(settings: Settings, database: Database, clock: Callable[[], datetime] = times.utc_now) -> falcon.App:
     """Build the app from its collaborators; opens nothing."""
     authenticator = Authenticator(settings)
     cursors = Cursors(settings)
@@ -30,7 +36,7 @@ def create_app(settings, database, clock=times.utc_now):
     )
 
 
-def get_app():
+def get_app() -> falcon.App:
     """Build the app that the environment asks for; raises `ConfigError` on a bad setting."""
     settings, database_settings = config.load()
     return create_app(settings, Database(database_settings))

@@ -7,6 +7,8 @@ standard input when that is no terminal.
 import getpass
 import re
 import sys
+from datetime import datetime
+from typing import TextIO, TypeGuard
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -14,7 +16,7 @@ from mysql.connector import errors
 
 from common import config, times
 from common.auth import ROLES
-from common.database import Database
+from common.database import Cursor, Database, Row
 from common.problems import DatabaseUnavailable
 
 # OWASP Password Storage Cheat Sheet: argon2id with 19 MiB, 2 passes, 1 lane as the least.
@@ -29,7 +31,7 @@ MIN_PASSWORD = 8  # characters (NIST SP 800-63B, 5.1.1.2)
 MAX_PASSWORD = 200  # as in the contract of POST /auth/token
 
 
-def select_operator(tx, username):
+def select_operator(tx: Cursor, username: str) -> Row | None:
     """Return the operator's row or None."""
     tx.execute(
         """
@@ -42,7 +44,7 @@ def select_operator(tx, username):
     return tx.fetchone()
 
 
-def upsert_operator(tx, username, password_hash, role, now):
+def upsert_operator(tx: Cursor, username: str, password_hash: str, role: str, now: datetime):
     """Add an operator, or give a known one this password and role and let it in again."""
     tx.execute(
         """
@@ -54,7 +56,7 @@ def upsert_operator(tx, username, password_hash, role, now):
     )
 
 
-def insert_missing_operator(tx, username, password_hash, role, now):
+def insert_missing_operator(tx: Cursor, username: str, password_hash: str, role: str, now: datetime):
     """Add an operator unless the name is known already."""
     tx.execute(
         """
@@ -66,12 +68,12 @@ def insert_missing_operator(tx, username, password_hash, role, now):
     )
 
 
-def hash_password(password):
+def hash_password(password: str) -> str:
     """Return an argon2id string with its parameters and salt."""
     return _hasher.hash(password)
 
 
-def may_log_in(operator, password):
+def may_log_in(operator: Row | None, password: str) -> TypeGuard[Row]:
     """Return whether the row (None: no such name) is active and the password its own."""
     try:
         _hasher.verify(operator["password_hash"] if operator else _NOBODY, password)
@@ -80,7 +82,7 @@ def may_log_in(operator, password):
     return bool(operator and operator["active"])
 
 
-def read_password(stdin):
+def read_password(stdin: TextIO) -> str:
     """Ask twice at a terminal, else take the first line of `stdin`; raise SystemExit if unfit."""
     if stdin.isatty():
         password = getpass.getpass("Password: ")
@@ -95,7 +97,7 @@ def read_password(stdin):
     return password
 
 
-def main(arguments):
+def main(arguments: list[str]):
     """Add the operator that the command line names, or replace its password and role."""
     if len(arguments) != 2:
         raise SystemExit("usage: python -m customers.operators USERNAME ROLE")

@@ -1,9 +1,12 @@
 """Customers as JSON: each field by name, so that a new column never leaks."""
 
+from typing import Any
+
 from common import times
+from common.database import Row
 
 
-def customer_to_json(row):
+def customer_to_json(row: Row) -> dict[str, Any]:
     """Return what operators see."""
     return {
         "id": row["id"],
@@ -15,6 +18,6 @@ def customer_to_json(row):
     }
 
 
-def internal_customer_to_json(row):
+def internal_customer_to_json(row: Row) -> dict[str, Any]:
     """Return what our other programs see, and keep as the order's snapshot."""
     return {"id": row["id"], "name": row["name"], "email": row["email"], "phone": row["phone"]}

@@ -1,11 +1,14 @@
 """SQL of the table customers. Everything here sees living customers only."""
 
+from datetime import datetime
+
+from common.database import Cursor, Row
 from common.search import SearchIndex
 
 SEARCH = SearchIndex("customers", "customer_grams", ("name", "email", "phone"))
 
 
-def insert_customer(tx, row):
+def insert_customer(tx: Cursor, row: Row) -> int:
     """Insert a customer and return its id; a taken email is ER_DUP_ENTRY of uq_customers_email."""
     tx.execute(
         """
@@ -17,7 +20,7 @@ def insert_customer(tx, row):
     return tx.lastrowid
 
 
-def select_customer(tx, customer_id):
+def select_customer(tx: Cursor, customer_id: int) -> Row | None:
     """Return the row or None."""
     tx.execute(
         """
@@ -30,7 +33,7 @@ def select_customer(tx, customer_id):
     return tx.fetchone()
 
 
-def lock_customer(tx, customer_id):
+def lock_customer(tx: Cursor, customer_id: int) -> Row | None:
     """Return the row or None; holds it exclusively until the commit."""
     tx.execute(
         """
@@ -44,7 +47,7 @@ def lock_customer(tx, customer_id):
     return tx.fetchone()
 
 
-def select_customers(tx, search, after, count):
+def select_customers(tx: Cursor, search: str | None, after: tuple[int, ...] | None, count: int) -> list[Row]:
     """Return up to `count` rows in id order past the position `after`, (id,) or None."""
     source, condition, order, values = SEARCH.clauses(tx, search, after[0] if after else 0)
     tx.execute(
@@ -60,7 +63,7 @@ def select_customers(tx, search, after, count):
     return tx.fetchall()
 
 
-def update_customer(tx, row):
+def update_customer(tx: Cursor, row: Row):
     """Write every field of a locked row; a taken email is ER_DUP_ENTRY of uq_customers_email."""
     tx.execute(
         """
@@ -72,7 +75,7 @@ def update_customer(tx, row):
     )
 
 
-def update_customer_deleted(tx, customer_id, now):
+def update_customer_deleted(tx: Cursor, customer_id: int, now: datetime):
     """Mark a locked row as deleted."""
     tx.execute(
         """

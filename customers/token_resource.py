@@ -1,20 +1,27 @@
 """`/auth/token`: an operator's name and password for a token."""
 
+from collections.abc import Callable
+from datetime import datetime
+
+from falcon import Response
+
 from common import web
-from common.auth import TOKEN_SECONDS
+from common.auth import TOKEN_SECONDS, Authenticator
+from common.database import Database
 from common.problems import InvalidCredentials
+from common.web import Request
 from customers import operators
 
 
 class Token:
     """`/auth/token`"""
 
-    def __init__(self, database, authenticator, clock):
+    def __init__(self, database: Database, authenticator: Authenticator, clock: Callable[[], datetime]):
         self._database = database
         self._authenticator = authenticator
         self._clock = clock
 
-    def on_post(self, req, resp):
+    def on_post(self, req: Request, resp: Response):
         """Log in; an unknown name and a wrong password take the same time and look the same."""
         body = req.context.body
         operator = self._database.read(operators.select_operator, body["username"])

@@ -1,18 +1,20 @@
 """The rules of customers: each function is the body of one transaction."""
 
 from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
 
 from mysql.connector import errors
 
 from common import conditional, strict_json
-from common.database import duplicate_index
+from common.database import Cursor, Row, duplicate_index
 from common.idempotency import Answer
 from common.problems import CustomerNotFound, EmailTaken
 from customers import store
 from customers.representations import customer_to_json
 
 
-def create_customer(tx, customer, now):
+def create_customer(tx: Cursor, customer: dict[str, Any], now: datetime) -> Answer:
     """Add a customer; raises `EmailTaken`."""
     # Locks: none but the new row.
     row = {
@@ -28,7 +30,7 @@ def create_customer(tx, customer, now):
     return Answer(201, strict_json.dumps(customer_to_json(row)), "customer", row["id"])
 
 
-def get_customer(tx, customer_id):
+def get_customer(tx: Cursor, customer_id: int) -> Row:
     """Return a living customer's row; raises `CustomerNotFound`."""
     row = store.select_customer(tx, customer_id)
     if row is None:
@@ -36,7 +38,7 @@ def get_customer(tx, customer_id):
     return row
 
 
-def update_customer(tx, customer_id, changes, if_match, now):
+def update_customer(tx: Cursor, customer_id: int, changes: dict[str, Any], if_match: str | None, now: datetime) -> Row:
     """Replace the fields given and return the new row.
 
     Raises `CustomerNotFound`, `PreconditionFailed`, `EmailTaken`.
@@ -50,7 +52,7 @@ def update_customer(tx, customer_id, changes, if_match, now):
     return row
 
 
-def delete_customer(tx, customer_id, if_match, now):
+def delete_customer(tx: Cursor, customer_id: int, if_match: str | None, now: datetime):
     """Hide a customer and free its email; raises `CustomerNotFound`, `PreconditionFailed`."""
     # Locks: customer.
     row = _lock_living(tx, customer_id, if_match)
@@ -58,7 +60,7 @@ def delete_customer(tx, customer_id, if_match, now):
     store.SEARCH.delete(tx, row)
 
 
-def _lock_living(tx, customer_id, if_match):
+def _lock_living(tx: Cursor, customer_id: int, if_match: str | None) -> Row:
     row = store.lock_customer(tx, customer_id)
     if row is None:
         raise CustomerNotFound()
