@@ -17,7 +17,8 @@ from common import config, database
 from common.times import utc_now
 from customers.workflows import create_customer
 from dev.stack import PrivateMySQL
-from orders.order_workflows import Origin, create_order
+from orders.order_store import Origin
+from orders.order_workflows import create_order
 from orders.product_store import select_product
 from orders.product_workflows import create_product
 from sql.migrate import migrate, open_connection

@@ -1,7 +1,13 @@
 """The Orders API: every route on one screen. gunicorn loads `orders.app:get_app()`."""
 
+from collections.abc import Callable
+from datetime import datetime
+
+import falcon
+
 from common import config, times
 from common.auth import Authenticator
+from common.config import Settings
 from common.contract import Contract, load
 from common.database import Database
 from common.health import Health, Readiness
@@ -18,7 +24,9 @@ from orders.order_resources import (
 from orders.product_resources import ProductCollection, ProductItem
 
 
-def create_app(settings, database, customers, clock=times.utc_now):
+def create_app(
+    settings: Settings, database: Database, customers: CustomersClient, clock: Callable[[], datetime] = times.utc_now
+) -> falcon.App:
     """Build the app from its collaborators; opens nothing."""
     cursors = Cursors(settings)
     return build_app(
@@ -39,7 +47,7 @@ def create_app(settings, database, customers, clock=times.utc_now):
     )
 
 
-def get_app():
+def get_app() -> falcon.App:
     """Build the app that the environment asks for; raises `ConfigError` on a bad setting."""
     settings, database_settings = config.load()
     customers = CustomersClient(settings.customers_api_base, settings.service_tokens[0])

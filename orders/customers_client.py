@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import requests
 
@@ -19,13 +21,13 @@ _FIELDS = {"id": int, "name": str, "email": str, "phone": (str, type(None))}
 class CustomersClient:
     """`GET /internal/customers/{id}`, by service token."""
 
-    def __init__(self, base, service_token, sleep=time.sleep):
+    def __init__(self, base: str, service_token: str, sleep: Callable[[float], object] = time.sleep):
         self._base = base
         self._headers = {"Authorization": f"Bearer {service_token}", "Accept": "application/json"}
         self._sleep = sleep
         self._local = threading.local()
 
-    def fetch(self, customer_id, headers):
+    def fetch(self, customer_id: int, headers: dict[str, str]) -> dict[str, Any]:
         """Return {id, name, email, phone}; `headers` go with the question.
 
         Raises `CustomerNotFound`, and `CustomersUnavailable` after ATTEMPTS that timed
@@ -52,7 +54,7 @@ class CustomersClient:
                 raise CustomerNotFound()
         raise CustomersUnavailable()
 
-    def _session(self):
+    def _session(self) -> requests.Session:
         session = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = new_session()

@@ -4,8 +4,9 @@ CREATED ──confirm──▶ CONFIRMED ──cancel (within the cancel window)
    └────────cancel──────────────────────────────────────────────────▶ CANCELED
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from common.database import Row
 from common.problems import CancelWindowClosed, OrderStateConflict
 
 # (status, action) -> the next status; what is missing is not allowed.
@@ -19,12 +20,12 @@ TRANSITIONS = {
 _RESULT = {"confirm": "CONFIRMED", "cancel": "CANCELED"}
 
 
-def is_done(order, action):
+def is_done(order: Row, action: str) -> bool:
     """Return whether the order is already where `action` would bring it."""
     return order["status"] == _RESULT[action]
 
 
-def require(order, action, now, cancel_window):
+def require(order: Row, action: str, now: datetime, cancel_window: int) -> str:
     """Return the next status; raise `OrderStateConflict` or `CancelWindowClosed`.
 
     `cancel_window` is in seconds after confirmed_at, its last instant included.
@@ -37,7 +38,7 @@ def require(order, action, now, cancel_window):
     return next_status
 
 
-def allowed_actions(order, now, cancel_window):
+def allowed_actions(order: Row, now: datetime, cancel_window: int) -> list[str]:
     """Return the actions that `require` would let pass now, as clients see them."""
     return [
         action
@@ -46,5 +47,5 @@ def allowed_actions(order, now, cancel_window):
     ]
 
 
-def _window_is_closed(order, now, cancel_window):
+def _window_is_closed(order: Row, now: datetime, cancel_window: int) -> bool:
     return order["status"] == "CONFIRMED" and now > order["confirmed_at"] + timedelta(seconds=cancel_window)

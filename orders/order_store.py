@@ -1,8 +1,12 @@
 """SQL of the tables orders, order_items and order_events."""
 
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
 from mysql.connector import errors
 
-from common.database import duplicate_index
+from common.database import Cursor, Row, duplicate_index
 from common.problems import DuplicateReference
 
 _ORDER_COLUMNS = """
@@ -19,7 +23,16 @@ _ORDER_FILTERS = {
 }
 
 
-def insert_order(tx, row):
+@dataclass(frozen=True)
+class Origin:
+    """Who asks for a change, when, and under which request id: what the audit trail keeps."""
+
+    actor: str
+    request_id: str
+    now: datetime
+
+
+def insert_order(tx: Cursor, row: Row) -> int:
     """Insert an order and return its id; raises `DuplicateReference`."""
     try:
         tx.execute(
@@ -49,19 +62,19 @@ def insert_order(tx, row):
     return tx.lastrowid
 
 
-def select_order(tx, order_id):
+def select_order(tx: Cursor, order_id: int) -> Row | None:
     """Return the row or None."""
     tx.execute(f"SELECT {_ORDER_COLUMNS} FROM orders WHERE id = %s", (order_id,))
     return tx.fetchone()
 
 
-def lock_order(tx, order_id):
+def lock_order(tx: Cursor, order_id: int) -> Row | None:
     """Return the row or None; holds it exclusively until the commit."""
     tx.execute(f"SELECT {_ORDER_COLUMNS} FROM orders WHERE id = %s FOR UPDATE", (order_id,))
     return tx.fetchone()
 
 
-def select_orders(tx, filters, before, count):
+def select_orders(tx: Cursor, filters: dict[str, Any], before: tuple[datetime, int] | None, count: int) -> list[Row]:
     """Return up to `count` rows, newest first, past the position `before`.
 
     `filters` maps names of _ORDER_FILTERS to values. `before` is (created_at, id) or None.
@@ -86,7 +99,7 @@ def select_orders(tx, filters, before, count):
     return tx.fetchall()
 
 
-def update_order_status(tx, row):
+def update_order_status(tx: Cursor, row: Row):
     """Write what a transition changes in a locked row."""
     tx.execute(
         """
@@ -98,7 +111,7 @@ def update_order_status(tx, row):
     )
 
 
-def insert_order_items(tx, order_id, items):
+def insert_order_items(tx: Cursor, order_id: int, items: list[Row]):
     """Insert all lines of an order in one statement."""
     tx.execute(
         f"""
@@ -123,7 +136,7 @@ def insert_order_items(tx, order_id, items):
     )
 
 
-def select_order_items(tx, order_id):
+def select_order_items(tx: Cursor, order_id: int) -> list[Row]:
     """Return an order's lines in the order in which they were sent."""
     tx.execute(
         """
@@ -137,7 +150,7 @@ def select_order_items(tx, order_id):
     return tx.fetchall()
 
 
-def insert_order_event(tx, order_id, event_type, origin, reason=None):
+def insert_order_event(tx: Cursor, order_id: int, event_type: str, origin: Origin, reason: str | None = None):
     """Add a row to the audit trail, with the cursor of the change that it tells of."""
     tx.execute(
         """
@@ -148,7 +161,7 @@ def insert_order_event(tx, order_id, event_type, origin, reason=None):
     )
 
 
-def select_order_events(tx, order_id, after, count):
+def select_order_events(tx: Cursor, order_id: int, after: tuple[int, ...] | None, count: int) -> list[Row]:
     """Return up to `count` events, oldest first, past the position `after`, (id,) or None."""
     tx.execute(
         """

@@ -3,11 +3,13 @@
 Locks are taken in one order everywhere: idempotency key, order, products by id.
 """
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
 from common import idempotency, strict_json
-from common.idempotency import Answer, run_once
+from common.config import Settings
+from common.database import Cursor, Database, Row
+from common.idempotency import Answer, Key, run_once
 from common.problems import (
     InsufficientStock,
     OrderNotFound,
@@ -17,20 +19,21 @@ from common.problems import (
 )
 from common.schemas import MAX_ERRORS
 from orders import lifecycle, order_store, product_store
+from orders.customers_client import CustomersClient
+from orders.order_store import Origin
 from orders.product_workflows import short_line
 from orders.representations import order_to_json
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Who asks for a change, when, and under which request id: what the audit trail keeps."""
-
-    actor: str
-    request_id: str
-    now: datetime
-
-
-def place_order(database, customers, headers, key, origin, request, settings):
+def place_order(
+    database: Database,
+    customers: CustomersClient,
+    headers: dict[str, str],
+    key: Key | None,
+    origin: Origin,
+    request: dict[str, Any],
+    settings: Settings,
+) -> Answer:
     """Check the customer, then create the order; returns an `Answer`.
 
     The customer is asked for before the transaction opens; `headers` go with the
@@ -48,7 +51,9 @@ def place_order(database, customers, headers, key, origin, request, settings):
     return database.transact(run_once, key, origin.now, create_order, customer, request, origin, settings)
 
 
-def create_order(tx, customer, request, origin, settings):
+def create_order(
+    tx: Cursor, customer: dict[str, Any] | Problem, request: dict[str, Any], origin: Origin, settings: Settings
+) -> Answer:
     """Create an order and take its stock; `customer` is a snapshot or the `Problem` of it.
 
     Raises `ProductNotFound`, `ProductInactive`, `InsufficientStock`, `DuplicateReference`.
@@ -82,7 +87,7 @@ def create_order(tx, customer, request, origin, settings):
     return _answer(201, row, items, origin, settings)
 
 
-def confirm_order(tx, order_id, origin, settings):
+def confirm_order(tx: Cursor, order_id: int, origin: Origin, settings: Settings) -> Answer:
     """Confirm an order; one that is confirmed already stays as it is.
 
     Raises `OrderNotFound`, `OrderStateConflict`.
@@ -97,7 +102,7 @@ def confirm_order(tx, order_id, origin, settings):
     return _answer(200, row, order_store.select_order_items(tx, order_id), origin, settings)
 
 
-def cancel_order(tx, order_id, reason, origin, settings):
+def cancel_order(tx: Cursor, order_id: int, reason: str | None, origin: Origin, settings: Settings) -> Answer:
     """Cancel an order and restore its stock; one that is canceled already stays as it is.
 
     Raises `OrderNotFound`, `CancelWindowClosed`.
@@ -115,7 +120,7 @@ def cancel_order(tx, order_id, reason, origin, settings):
     return _answer(200, row, items, origin, settings)
 
 
-def get_order(tx, order_id):
+def get_order(tx: Cursor, order_id: int) -> tuple[Row, list[Row]]:
     """Return (order row, item rows); raises `OrderNotFound`."""
     row = order_store.select_order(tx, order_id)
     if row is None:
@@ -123,14 +128,14 @@ def get_order(tx, order_id):
     return row, order_store.select_order_items(tx, order_id)
 
 
-def get_order_events(tx, order_id, after, count):
+def get_order_events(tx: Cursor, order_id: int, after: tuple[int, ...] | None, count: int) -> list[Row]:
     """Return event rows; raises `OrderNotFound`."""
     if order_store.select_order(tx, order_id) is None:
         raise OrderNotFound()
     return order_store.select_order_events(tx, order_id, after, count)
 
 
-def merge_lines(lines):
+def merge_lines(lines: list[dict[str, Any]]) -> dict[int, int]:
     """Return {product_id: qty}, in the order in which each product is first named."""
     quantities = {}
     for line in lines:
@@ -172,7 +177,7 @@ def _line(product, qty):
     }
 
 
-def _lock_order(tx, order_id):
+def _lock_order(tx: Cursor, order_id: int) -> Row:
     row = order_store.lock_order(tx, order_id)
     if row is None:
         raise OrderNotFound()

@@ -1,12 +1,14 @@
 """SQL of the table products."""
 
-from common.database import placeholders
+from datetime import datetime
+
+from common.database import Cursor, Row, placeholders
 from common.search import SearchIndex
 
 SEARCH = SearchIndex("products", "product_grams", ("sku", "name"))
 
 
-def insert_product(tx, row):
+def insert_product(tx: Cursor, row: Row) -> int:
     """Insert a product and return its id; a taken SKU is ER_DUP_ENTRY of uq_products_sku."""
     tx.execute(
         """
@@ -26,7 +28,7 @@ def insert_product(tx, row):
     return tx.lastrowid
 
 
-def select_product(tx, product_id):
+def select_product(tx: Cursor, product_id: int) -> Row | None:
     """Return the row or None."""
     tx.execute(
         """
@@ -39,7 +41,7 @@ def select_product(tx, product_id):
     return tx.fetchone()
 
 
-def select_products(tx, search, after, count):
+def select_products(tx: Cursor, search: str | None, after: tuple[int, ...] | None, count: int) -> list[Row]:
     """Return up to `count` rows in id order past the position `after`, (id,) or None."""
     source, condition, order, values = SEARCH.clauses(tx, search, after[0] if after else 0)
     tx.execute(
@@ -55,7 +57,7 @@ def select_products(tx, search, after, count):
     return tx.fetchall()
 
 
-def lock_products(tx, product_ids):
+def lock_products(tx: Cursor, product_ids: list[int]) -> list[Row]:
     """Return the rows that exist, held exclusively until the commit.
 
     One statement, in id order: two orders that name the same products in opposite order
@@ -74,7 +76,7 @@ def lock_products(tx, product_ids):
     return tx.fetchall()
 
 
-def update_product(tx, row):
+def update_product(tx: Cursor, row: Row):
     """Write every field of a locked row."""
     tx.execute(
         """
@@ -94,17 +96,17 @@ def update_product(tx, row):
     )
 
 
-def update_stock_taken(tx, order_id, now):
+def update_stock_taken(tx: Cursor, order_id: int, now: datetime):
     """Take an order's lines from the stock of its products, which are locked."""
     _move_stock(tx, order_id, now, "-")
 
 
-def update_stock_restored(tx, order_id, now):
+def update_stock_restored(tx: Cursor, order_id: int, now: datetime):
     """Give an order's lines back to the stock of its products, which are locked."""
     _move_stock(tx, order_id, now, "+")
 
 
-def _move_stock(tx, order_id, now, sign):
+def _move_stock(tx: Cursor, order_id: int, now: datetime, sign: str):
     # Lines first, then each product by its id: never a scan of products.
     tx.execute(
         f"""

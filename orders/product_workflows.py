@@ -1,16 +1,19 @@
 """The rules of products and stock: each function is the body of one transaction."""
 
+from datetime import datetime
+from typing import Any
+
 from mysql.connector import errors
 
 from common import conditional, strict_json
-from common.database import duplicate_index
+from common.database import Cursor, Row, duplicate_index
 from common.idempotency import Answer
 from common.problems import InsufficientStock, ProductNotFound, SkuTaken
 from orders import product_store
 from orders.representations import product_to_json
 
 
-def create_product(tx, product, now):
+def create_product(tx: Cursor, product: dict[str, Any], now: datetime) -> Answer:
     """Add a product; raises `SkuTaken`."""
     # Locks: none but the new row.
     row = {
@@ -32,7 +35,7 @@ def create_product(tx, product, now):
     return Answer(201, strict_json.dumps(product_to_json(row)), "product", row["id"])
 
 
-def get_product(tx, product_id):
+def get_product(tx: Cursor, product_id: int) -> Row:
     """Return the product's row; raises `ProductNotFound`."""
     row = product_store.select_product(tx, product_id)
     if row is None:
@@ -40,7 +43,7 @@ def get_product(tx, product_id):
     return row
 
 
-def update_product(tx, product_id, changes, if_match, now):
+def update_product(tx: Cursor, product_id: int, changes: dict[str, Any], if_match: str | None, now: datetime) -> Row:
     """Change the fields given and return the new row.
 
     `stock` sets and `stock_delta` adds; the contract lets only one of them through.
@@ -62,7 +65,7 @@ def update_product(tx, product_id, changes, if_match, now):
     return row
 
 
-def short_line(product, requested):
+def short_line(product: Row, requested: int) -> dict[str, Any]:
     """Return how a problem document names stock that is too short."""
     return {
         "product_id": product["id"],

@@ -1,10 +1,14 @@
 """Products, orders and events as JSON: each field by name, so that a new column never leaks."""
 
+from datetime import datetime
+from typing import Any
+
 from common import times
+from common.database import Row
 from orders import lifecycle
 
 
-def product_to_json(row):
+def product_to_json(row: Row) -> dict[str, Any]:
     """Return a product."""
     return {
         "id": row["id"],
@@ -18,7 +22,7 @@ def product_to_json(row):
     }
 
 
-def order_to_json(row, items, now, cancel_window):
+def order_to_json(row: Row, items: list[Row], now: datetime, cancel_window: int) -> dict[str, Any]:
     """Return a whole order; `now` and `cancel_window` (seconds) decide its allowed actions."""
     return {
         "id": row["id"],
@@ -35,7 +39,7 @@ def order_to_json(row, items, now, cancel_window):
     }
 
 
-def listed_order_to_json(row, now, cancel_window):
+def listed_order_to_json(row: Row, now: datetime, cancel_window: int) -> dict[str, Any]:
     """Return an order as lists show it: without its items and its customer."""
     return {
         "id": row["id"],
@@ -45,7 +49,7 @@ def listed_order_to_json(row, now, cancel_window):
     }
 
 
-def _status_to_json(row):
+def _status_to_json(row: Row) -> dict[str, Any]:
     return {
         "customer_reference": row["customer_reference"],
         "status": row["status"],
@@ -59,7 +63,7 @@ def _status_to_json(row):
     }
 
 
-def order_item_to_json(item):
+def order_item_to_json(item: Row) -> dict[str, Any]:
     """Return one line: the product as it was when the order was made."""
     return {
         "product_id": item["product_id"],
@@ -71,7 +75,7 @@ def order_item_to_json(item):
     }
 
 
-def event_to_json(row):
+def event_to_json(row: Row) -> dict[str, Any]:
     """Return one entry of an order's audit trail."""
     return {
         "id": row["id"],
