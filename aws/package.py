@@ -29,7 +29,7 @@ class Function:
     packages: tuple[str, ...]
 
     @property
-    def handler(self):
+    def handler(self) -> str:
         """The handler as serverless.yml names it."""
         return self.module.replace(".", "/") + ".handle"
 
@@ -73,7 +73,7 @@ class PackageError(Exception):
     """The packages can't be made; the message is one line for whoever asked."""
 
 
-def build(name, directory, machine=MACHINE):
+def build(name: str, directory: pathlib.Path, machine: str = MACHINE) -> pathlib.Path:
     """Make `directory/NAME.zip` for whatever version PYTHON is of; return its path."""
     with tempfile.TemporaryDirectory() as scratch:
         tree = pathlib.Path(scratch) / "tree"
@@ -95,21 +95,24 @@ def build(name, directory, machine=MACHINE):
         return unfinished.replace(directory / f"{name}.zip")
 
 
-def own_files(name):
+def own_files(name: str) -> list[pathlib.Path]:
     """Return the paths, from the root, of our modules that the handler imports, and of its contract."""
     finder = ModuleFinder(path=[str(ROOT)])
     finder.run_script(str(ROOT / FUNCTIONS[name].module.replace(".", "/")) + ".py")
-    modules = {pathlib.Path(module.__file__).relative_to(ROOT) for module in finder.modules.values() if module.__file__}
+    # Not "module.__file__", which type checkers don't know of.
+    files = [vars(module)["__file__"] for module in finder.modules.values()]
+    modules = {pathlib.Path(file).relative_to(ROOT) for file in files if file}
     packages = {path.parent / "__init__.py" for path in modules}
     return sorted(modules | packages | {pathlib.Path("openapi") / f"{name}.json"})
 
 
-def runtime():
+def runtime() -> str:
     """Return the runtime that serverless.yml names: "3.13"."""
-    return re.search(r"^  runtime: python(\S+)$", (ROOT / "serverless.yml").read_text(), re.MULTILINE)[1]
+    (version,) = re.findall(r"^  runtime: python(\S+)$", (ROOT / "serverless.yml").read_text(), re.MULTILINE)
+    return version
 
 
-def version_of(python):
+def version_of(python: pathlib.Path | str) -> str:
     """Return the version of an interpreter as runtimes are named: "3.13"."""
     script = "import sys; print('%d.%d' % sys.version_info[:2])"
     return _run([python, "-I", "-c", script]).strip()

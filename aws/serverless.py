@@ -55,7 +55,7 @@ STAND_INS = {
 }
 
 
-def problems(settings):
+def problems(settings: dict[str, str]) -> list[str]:
     """Return a line for each setting that is missing or wrong; `settings` has those that are set."""
     services = settings.get("SERVICES", "elsewhere")
     if services not in REQUIRED:
@@ -78,7 +78,7 @@ def problems(settings):
     return found
 
 
-def refuse_arguments(arguments):
+def refuse_arguments(arguments: list[str]):
     """Raise SystemExit for what would get past the stage, the settings or CloudFormation."""
     command = arguments[0] if arguments else None
     if command not in COMMANDS or any(argument.startswith(("--stage", "-s", "--param")) for argument in arguments):
@@ -88,7 +88,7 @@ def refuse_arguments(arguments):
         raise SystemExit("usage: aws/serverless deploy [list] [--force] [--verbose]")
 
 
-def main(arguments):
+def main(arguments: list[str]):
     """Check, build what will be deployed, and become the framework."""
     refuse_arguments(arguments)
     # Empty counts as not set, as everywhere in this project; the framework would take it as a value.

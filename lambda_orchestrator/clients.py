@@ -5,7 +5,9 @@ Refused   the service will not do it, however often it is asked
 Unknown   anything else: it may have been done or not
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 
@@ -29,7 +31,7 @@ _WRONG_ADDRESS = frozenset({"not_found", "method_not_allowed"})
 class Done:
     """A success: the parsed body, and whether it was a replay."""
 
-    body: dict
+    body: dict[str, Any]
     replayed: bool
 
 
@@ -38,7 +40,7 @@ class Refused:
     """A definitive 4xx: its status and problem document."""
 
     status: int
-    problem: dict
+    problem: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,20 @@ class Unknown:
 class ServiceClient:
     """Calls one service by service token, over a kept-alive connection."""
 
-    def __init__(self, base, service_token):
+    def __init__(self, base: str, service_token: str):
         self._base = base
         self._authorization = f"Bearer {service_token}"
         self._session = new_session()
 
-    def call(self, method, path, is_expected, headers, body=None, timeout=CALL_TIMEOUT):
+    def call(
+        self,
+        method: str,
+        path: str,
+        is_expected: Callable[[Any], bool],
+        headers: dict[str, str],
+        body: dict[str, Any] | None = None,
+        timeout: float = CALL_TIMEOUT,
+    ) -> Done | Refused | Unknown:
         """Make one call; `is_expected` tells whether a success's body has the known shape.
 
         `timeout` in seconds bounds the whole call; CALL_TIMEOUT is its ceiling.
@@ -76,7 +86,7 @@ class ServiceClient:
         return _outcome(response, is_expected)
 
 
-def _outcome(response, is_expected):
+def _outcome(response: requests.Response, is_expected: Callable[[Any], bool]) -> Done | Refused | Unknown:
     if response.status_code >= 500 or response.status_code in _PASSING:
         return Unknown()
     try:

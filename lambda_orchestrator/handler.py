@@ -11,11 +11,12 @@ import os
 import time
 import traceback
 import uuid
+from typing import Any
 
 from common import config, strict_json, times
-from common.auth import Authenticator
-from common.contract import MAX_BODY_BYTES, Contract, load, refuse_encoded
-from common.events import make_response, read_event
+from common.auth import Authenticator, Caller
+from common.contract import MAX_BODY_BYTES, Contract, Operation, load, refuse_encoded
+from common.events import Request, make_response, read_event
 from common.problems import MEDIA_TYPE, InternalError, MethodNotAllowed, NotFound, PayloadTooLarge, Problem
 from common.tracing import headers_to_pass_on, is_fit, new_request_id, trace_id
 from lambda_orchestrator.clients import ServiceClient
@@ -29,7 +30,7 @@ DEFAULT_SECONDS = 25.0
 _JSON = "application/json"
 
 
-def handle(event, context):
+def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one API Gateway proxy event, of payload format 1.0 or 2.0."""
     started = time.monotonic()
     line = {"request_id": new_request_id(), "correlation_id": None}
@@ -60,7 +61,7 @@ def _answer(event, context, line):
 class Program:
     """What is built once and kept from one event to the next."""
 
-    def __init__(self, settings, document):
+    def __init__(self, settings: config.Settings, document: dict[str, Any]):
         self._contract = Contract(document)
         self._authenticator = Authenticator(settings)
         token = settings.service_tokens[0]
@@ -79,7 +80,7 @@ class Program:
             return make_response(200, _JSON, strict_json.dumps(body), {"X-Request-ID": line["request_id"]})
         return self._create_and_confirm(operation, request, seconds_left, line)
 
-    def _find_operation(self, request):
+    def _find_operation(self, request: Request) -> Operation:
         operations = self._contract.operations
         if (request.method, request.path) in operations:
             return operations[request.method, request.path]
@@ -88,7 +89,9 @@ class Program:
             raise MethodNotAllowed(headers={"Allow": ", ".join(allowed)})
         raise NotFound()
 
-    def _create_and_confirm(self, operation, request, seconds_left, line):
+    def _create_and_confirm(
+        self, operation: Operation, request: Request, seconds_left: float, line: dict[str, Any]
+    ) -> dict[str, Any]:
         caller = self._authenticator.identify(request.header("Authorization"))
         operation.authorize(caller)
         operation.read_query(request.query_string)
@@ -100,7 +103,7 @@ class Program:
         line["correlation_id"] = body.get("correlation_id") or _correlation_id(caller, body["idempotency_key"])
         headers = {
             **headers_to_pass_on(request.header, line["request_id"]),
-            "X-On-Behalf-Of": caller.name,
+            "X-On-Behalf-Of": caller.actor,
             "X-Correlation-ID": line["correlation_id"],
         }
         deadline = time.monotonic() + seconds_left
@@ -112,7 +115,7 @@ class Program:
 
 
 @functools.cache
-def _program():
+def _program() -> Program:
     return Program(config.load_settings(os.environ), load("orchestrator"))
 
 
@@ -122,12 +125,12 @@ with contextlib.suppress(Exception):
     _program()
 
 
-def _correlation_id(caller, key):
+def _correlation_id(caller: Caller, key: str) -> str:
     # Made from the key, so that a repeat gets the same body, this field included.
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{caller.key_scope}\n{key}"))
 
 
-def _seconds_left(context):
+def _seconds_left(context: Any) -> float:
     try:
         return context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
     except AttributeError:

@@ -6,11 +6,13 @@ repeat after a crash at any point finds what is already done and goes on from th
 
 import random
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from common import strict_json
 from common.problems import CustomerNotFound, Problem, UpstreamBroken, UpstreamTimeout
-from lambda_orchestrator.clients import Done, Refused
+from lambda_orchestrator.clients import Done, Refused, ServiceClient
 
 VALIDATE_CUSTOMER = "validate_customer"
 CREATE_ORDER = "create_order"
@@ -31,7 +33,7 @@ _ORDER_FIELDS = {"id", "customer", "status", "total_cents", "items"}
 class StepRefused(Problem, registered=False):
     """A step's definitive refusal, passed on with its own status and code."""
 
-    def __init__(self, refused, **members):
+    def __init__(self, refused: Refused, **members: Any):
         """Take over what the service's problem document says."""
         document = refused.problem
         self.status = refused.status
@@ -49,14 +51,23 @@ class StepRefused(Problem, registered=False):
 class Saga:
     """Runs the steps against the two services, within a deadline."""
 
-    def __init__(self, customers, orders, monotonic=time.monotonic, sleep=time.sleep, jitter=random.uniform):
+    def __init__(
+        self,
+        customers: ServiceClient,
+        orders: ServiceClient,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ):
         self._customers = customers
         self._orders = orders
         self._monotonic = monotonic
         self._sleep = sleep
         self._jitter = jitter
 
-    def run(self, request, headers, deadline, log):
+    def run(
+        self, request: dict[str, Any], headers: dict[str, str], deadline: float, log: Callable[..., object]
+    ) -> tuple[dict[str, Any], dict[str, Any], bool]:
         """Return (customer, order, replayed) once the order is confirmed.
 
         `headers` go with every call: who is acted for, request id, trace, correlation id.
@@ -91,7 +102,7 @@ class Saga:
         order = confirmed.body
         return order["customer"], {name: order[name] for name in order if name != "customer"}, confirmed.replayed
 
-    def _repeat(self, step, path, status, headers, body, deadline, log):
+    def _repeat(self, step, path, status, headers, body, deadline, log) -> Done | Refused:
         """Make the same call to Orders until its outcome is known; return `Done` or `Refused`.
 
         It is done when the answer is an order with `status`.
@@ -110,7 +121,7 @@ class Saga:
         raise (UpstreamBroken if is_broken else UpstreamTimeout)(step=step, retryable=True)
 
 
-def make_body(correlation_id, customer, order):
+def make_body(correlation_id: str, customer: dict[str, Any], order: dict[str, Any]) -> bytes:
     """Return the body of a success, rendered: equal orders give equal bytes."""
     return strict_json.dumps(
         {"success": True, "correlationId": correlation_id, "data": {"customer": customer, "order": order}}

@@ -10,6 +10,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+from typing import Any
 from urllib.parse import quote
 
 import mysql.connector
@@ -24,14 +25,15 @@ LOCK_SECONDS = 60  # the longest that another run may keep us waiting
 ER_BAD_DB_ERROR = 1049
 
 
-def dbmate_path():
+def dbmate_path() -> pathlib.Path:
     """Return dbmate's own binary: it needs no Node, only its npm package."""
     machine = {"x86_64": "x64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), platform.machine())
     return ROOT / "node_modules" / "@dbmate" / f"{sys.platform}-{machine}" / "bin" / "dbmate"
 
 
-def open_connection(settings):
+def open_connection(settings: config.DatabaseSettings) -> Any:
     """Connect to the schema, making it first if it is not there."""
+    # Any: to the driver's annotations it may be one of several kinds, and a row as well.
     options = {
         "host": settings.host,
         "port": settings.port,
@@ -55,7 +57,7 @@ def open_connection(settings):
     return connection
 
 
-def migrate(settings):
+def migrate(settings: config.DatabaseSettings):
     """Apply the missing migrations under a lock on the schema's name; raise SystemExit if one fails."""
     with open_connection(settings) as connection, connection.cursor(buffered=True) as cursor:
         cursor.execute("SELECT GET_LOCK(%s, %s)", (f"migrate:{settings.name}"[:64], LOCK_SECONDS))

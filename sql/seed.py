@@ -1,11 +1,12 @@
 """Demo data for development: `python -m sql.seed` runs seed.sql and adds the demo operators."""
 
 import pathlib
+from datetime import datetime
 
 from mysql.connector import errors
 
 from common import config, times
-from common.database import Database
+from common.database import Cursor, Database
 from common.problems import DatabaseUnavailable
 from customers import operators
 
@@ -13,7 +14,7 @@ SEED_FILE = pathlib.Path(__file__).with_name("seed.sql")
 DEMO_OPERATORS = (("demo", "demo-password", "operator"), ("viewer", "viewer-password", "viewer"))
 
 
-def seed(tx, now):
+def seed(tx: Cursor, now: datetime):
     """Insert what is missing of the demo data."""
     for statement in SEED_FILE.read_text().split(";\n"):
         if statement.strip():
