@@ -9,7 +9,7 @@ from common import strict_json
 from customers import operators
 from customers import workflows as customer_workflows
 from orders import order_workflows, product_store, product_workflows
-from orders.order_workflows import Origin
+from orders.order_store import Origin
 
 # Every row of a run has names of its own, so that no test sees another's.
 _numbers = itertools.count(1)

@@ -1,6 +1,7 @@
 """The two APIs in process, on the real database, with the Customers API as a stub for Orders."""
 
 import functools
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ class Current:
     """Stands in an app for what each test brings its own of, so that the app can be kept."""
 
     def __init__(self):
-        self.value = None
+        self.value: Any = None
 
     def __call__(self):
         return self.value()

@@ -3,6 +3,7 @@
 import itertools
 import sys
 from collections import Counter
+from typing import Any
 
 import mysql.connector
 import pytest
@@ -264,7 +265,7 @@ class Outsider:
             if row[0] != watcher and row[3] == self._schema and row[7]
         }
 
-    def _watch(self, query, *values):
+    def _watch(self, query, *values) -> list[Any]:
         with self._watcher.cursor(buffered=True) as cursor:
             cursor.execute(query, values)
             return cursor.fetchall()

@@ -12,6 +12,7 @@ from common.contract import Contract
 from common.database import Database
 from common.health import Health
 from common.web import build_app
+from orders.customers_client import CustomersClient
 from tests.contract.documents import DOCUMENTS
 
 
@@ -48,7 +49,13 @@ def test_responder_without_an_operation_is_refused_at_start(name, settings):
         build_app(contract, authenticator, [*routes, ("/extra", Health("extra"))])
 
 
-@pytest.mark.parametrize("create_app", [customers.app.create_app, lambda *args: orders.app.create_app(*args, None)])
+@pytest.mark.parametrize(
+    "create_app",
+    [
+        customers.app.create_app,
+        lambda *both: orders.app.create_app(*both, customers=CustomersClient("http://127.0.0.1:1", "token")),
+    ],
+)
 def test_applications_serve_exactly_their_contract_and_open_nothing(create_app, settings):
     nowhere = Database(dataclasses.replace(config.load_database_settings({}), port=1))
 

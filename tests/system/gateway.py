@@ -67,7 +67,7 @@ class Gateway:
                 self.end_headers()
                 self.wfile.write(data)
 
-            def log_message(self, *arguments):
+            def log_message(self, *arguments, **options):
                 """Say nothing."""
 
         return Handler

@@ -82,7 +82,7 @@ class _Instance:
                 [PYTHON, "-m", "awslambdaric", handler],
                 cwd=folder,
                 # Nothing of this process's own environment, which knows the repository.
-                env={**environ, "AWS_LAMBDA_RUNTIME_API": self._server.server_name + f":{self._server.server_port}"},
+                env=environ | {"AWS_LAMBDA_RUNTIME_API": self._server.server_name + f":{self._server.server_port}"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -146,7 +146,7 @@ class _Instance:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, *arguments):
+            def log_message(self, *arguments, **options):
                 """Say nothing."""
 
         return Handler

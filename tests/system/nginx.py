@@ -10,6 +10,7 @@ import subprocess
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -37,7 +38,7 @@ class Nginx:
         self._folder = folder
         folder.mkdir()
         self._configuration = folder / "nginx.conf"
-        self._ports = (*customers, *orders)
+        self.ports = (*customers, *orders)
         text = CONFIGURATION.read_text()
         for old, new in [*also, *self._places()]:
             assert text.count(old) == 1, old
@@ -50,14 +51,14 @@ class Nginx:
             )
             assert BALANCER in text
         self._configuration.write_text(text)
-        self.process = None
+        self.process: Any = None  # until it is started
 
     def _places(self):
         servers = [f"server 127.0.0.1:{port} max" for port in (3001, 3011, 3002, 3012)]
         # Where nginx's package has its temporary files: not on a machine where it was only unpacked.
         temporary = "".join(f"    {name}_temp_path {self._folder / name};\n" for name in TEMPORARY)
         return [
-            *zip(servers, [f"server 127.0.0.1:{port} max" for port in self._ports], strict=True),
+            *zip(servers, [f"server 127.0.0.1:{port} max" for port in self.ports], strict=True),
             ("listen 127.0.0.1:8081", f"listen 127.0.0.1:{self.customers_port}"),
             ("listen 127.0.0.1:8082", f"listen 127.0.0.1:{self.orders_port}"),
             (" 8081 customers;", f" {self.customers_port} customers;"),
@@ -156,7 +157,7 @@ class Recorder:
 
             do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
-            def log_message(self, *arguments):
+            def log_message(self, *arguments, **options):
                 """Say nothing."""
 
         class Server(ThreadingHTTPServer):

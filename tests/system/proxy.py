@@ -34,7 +34,7 @@ class ScriptedProxy:
 
             do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
-            def log_message(self, *arguments):
+            def log_message(self, *arguments, **options):
                 """Say nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import mysql.connector
 import requests
@@ -20,7 +21,7 @@ def prepare(environ):
         assert run.returncode == 0, run.stderr
 
 
-def connect(environ):
+def connect(environ) -> Any:  # the driver's annotations take each row for several things
     """Open another client's connection to the database of programs that run in `environ`."""
     return mysql.connector.connect(
         host=environ.get("DB_HOST") or "127.0.0.1",
@@ -41,7 +42,7 @@ class Service:
         self.base = f"http://127.0.0.1:{port}"
         self._environ = environ
         self._log = folder / f"{name}.{port}.log"
-        self.process = None
+        self.process: Any = None  # until it is started
 
     def start(self):
         """Start and return once it listens."""

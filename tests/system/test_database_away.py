@@ -27,12 +27,18 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def services(server, tmp_path_factory):
+def before():
+    """What both services answer before there is a database: filled by `services`."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def services(server, tmp_path_factory, before):
     login = {"DB_HOST": "127.0.0.1", "DB_PORT": str(server.port), "DB_USER": "b2b", "DB_PASSWORD": "b2b-development"}
     with Services(server.environ | login | {"DB_NAME": "b2b"}, tmp_path_factory.mktemp("services")) as services:
         # Before there is a database: both are up, and say that they can't work.
-        services.before = [readiness(service.base) for service in services.both]
-        services.live_before = [service.get("/health/live") for service in services.both]
+        before["ready"] = [readiness(service.base) for service in services.both]
+        before["live"] = [service.get("/health/live") for service in services.both]
         assert server.run("start").returncode == 0
         for service in services.both:
             wait_until(lambda base=service.base: readiness(base) == (503, "schema_outdated"), seconds=2)
@@ -68,9 +74,9 @@ def root_of(server):
         yield cursor
 
 
-def test_service_starts_without_a_database_and_becomes_ready_when_it_comes(services, operator):
-    assert services.live_before == [200, 200]
-    assert services.before == [(503, "database_unavailable")] * 2
+def test_service_starts_without_a_database_and_becomes_ready_when_it_comes(services, before, operator):
+    assert before["live"] == [200, 200]
+    assert before["ready"] == [(503, "database_unavailable")] * 2
     assert [readiness(service.base) for service in services.both] == [(200, None)] * 2
 
 

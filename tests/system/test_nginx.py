@@ -40,10 +40,9 @@ def nginx(recorders, tmp_path):
 
 @pytest.fixture
 def nginx_before_nobody(tmp_path):
-    """nginx whose instances are all down, and the port of one of them."""
+    """nginx whose instances are all down."""
     ports = free_ports(4)
     with Nginx(tmp_path / "nobody", ports[:2], ports[2:]) as nginx:
-        nginx.port_of_an_instance = ports[2]
         yield nginx
 
 
@@ -97,14 +96,20 @@ def test_nginx_takes_the_file_without_a_word(tmp_path, behind_balancer):
 
 
 @pytest.fixture
-def tls(recorders, tmp_path):
-    """nginx with the lines of docs/scaling.md for TLS, and a certificate; `certificate` is its path."""
+def certificate(tmp_path):
+    """The path of a certificate for 127.0.0.1, with its key beside it."""
     certificate, key = tmp_path / "fullchain.pem", tmp_path / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
          "-subj", "/CN=b2b", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip
+    return certificate
+
+
+@pytest.fixture
+def tls(recorders, tmp_path, certificate):
+    """nginx with the lines of docs/scaling.md for TLS."""
     (lines,) = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs" / "scaling.md").read_text(), re.DOTALL)
     also = [
         (
@@ -112,18 +117,17 @@ def tls(recorders, tmp_path):
             lines.replace("listen ", "listen 127.0.0.1:"),
         ),
         ("/etc/nginx/tls/fullchain.pem", str(certificate)),
-        ("/etc/nginx/tls/key.pem", str(key)),
+        ("/etc/nginx/tls/key.pem", str(certificate.with_name("key.pem"))),
     ]
     ports = [recorder.port for recorder in recorders]
     with Nginx(tmp_path / "tls", ports, ports, also=also) as nginx:
-        nginx.certificate = str(certificate)
         yield nginx
 
 
-def test_lines_for_tls_are_taken_and_serve_both(tls, recorders, client):
+def test_lines_for_tls_are_taken_and_serve_both(tls, certificate, recorders, client):
     assert tls.check() == (0, "")
     for base in (tls.customers, tls.orders):
-        assert client.get(base.replace("http:", "https:") + "/health", verify=tls.certificate).status_code == 200
+        assert client.get(base.replace("http:", "https:") + "/health", verify=str(certificate)).status_code == 200
 
     assert {headers["X-Forwarded-Proto"] for _, _, headers in received(recorders)} == {"https"}
 
@@ -229,7 +233,7 @@ def test_instance_that_is_back_after_all_were_down_is_used_again(nginx_before_no
     address = nginx_before_nobody.orders + "/orders"
     assert {client.get(address).status_code for _ in range(5)} == {503}
 
-    with Recorder(nginx_before_nobody.port_of_an_instance):
+    with Recorder(nginx_before_nobody.ports[-1]):
         wait_until(lambda: client.get(address).status_code == 200, seconds=10)
 
 

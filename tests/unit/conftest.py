@@ -11,7 +11,7 @@ from common import times
 from common.auth import Authenticator
 from common.contract import load
 from lambda_orchestrator import handler
-from lambda_orchestrator.clients import Done, Refused
+from lambda_orchestrator.clients import CALL_TIMEOUT, Done, Refused, ServiceClient
 from lambda_orchestrator.handler import Program, handle
 from lambda_orchestrator.saga import Saga
 from tests.contract_client import ResponseContract
@@ -69,7 +69,7 @@ class Upstream:
 
             do_GET = do_POST = answer
 
-            def log_message(self, *arguments):
+            def log_message(self, *arguments, **options):
                 """Say nothing."""
 
         return Handler
@@ -149,14 +149,15 @@ class FakeTime:
         self.now += seconds
 
 
-class FakeService:
+class FakeService(ServiceClient):
     """Gives scripted outcomes in turn, the last for ever; each call takes `seconds`."""
 
     def __init__(self, time, *outcomes, seconds=0.0):
+        super().__init__("http://nowhere.invalid", "token")
         self.time, self.outcomes, self.seconds = time, list(outcomes), seconds
         self.calls = []
 
-    def call(self, method, path, is_expected, headers, body=None, timeout=None):
+    def call(self, method, path, is_expected, headers, body=None, timeout=CALL_TIMEOUT):
         self.calls.append({"method": method, "path": path, "headers": headers, "body": body, "timeout": timeout})
         self.time.now += min(self.seconds, timeout)
         return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]

@@ -61,7 +61,7 @@ def test_example_of_the_environment_has_every_setting(settings_of_the_code):
 
 
 def test_values_of_the_example_are_the_development_values_of_the_code():
-    values = dotenv_values(ROOT / ".env.example")
+    values = {name: value or "" for name, value in dotenv_values(ROOT / ".env.example").items()}
 
     assert load_settings(values) == load_settings({})
     assert load_database_settings(values) == load_database_settings({})
@@ -113,7 +113,7 @@ def test_production_starts_nothing_with_a_development_value(missing):
     environ = environment_of("settings", APP_ENV="production", **own)
 
     with pytest.raises(ConfigError, match=f"^{missing} "):
-        (load_settings(environ), load_database_settings(environ))
+        tuple(load(environ) for load in (load_settings, load_database_settings))
     # Everything else waits for the service that checks them, MySQL and its new data as well.
     assert SERVICES["settings"]["command"] == ["python", "-m", "common.config"]
     assert SERVICES["mysql"]["depends_on"] == {"settings": {"condition": "service_completed_successfully"}}
@@ -185,7 +185,7 @@ def test_requests_that_run_have_the_time_to_end():
 
 def copied():
     """Return {stage: [source in the repository, …]} of the Dockerfile."""
-    stages, stage = {}, None
+    stages, stage = {}, []
     for line in DOCKERFILE.splitlines():
         if found := re.fullmatch(r"FROM \S+ AS (\S+)", line):
             stage = stages.setdefault(found[1], [])
