@@ -111,7 +111,7 @@ def open_outbox():
 
 
 def order_in_two_calls(key, body):
-    """The same without the orchestrator: one key, written down as above, serves both calls."""
+    """Order without the orchestrator: one key, written down as above, serves both calls."""
     headers = {"X-Idempotency-Key": key}
     made = send("POST", f"{ORDERS}/orders", json=body, headers=headers)
     return send("POST", f"{ORDERS}/orders/{made['id']}/confirm", headers=headers)

@@ -72,14 +72,14 @@ class Caller:
 def network(stack):
     """A proxy for each program, before the stack."""
     with ExitStack() as proxies:
-        bases = (stack.customers, stack.orders, stack.orchestrator)
-        yield [proxies.enter_context(ScriptedProxy(base)) for base in bases]
+        bases = {"customers": stack.customers, "orders": stack.orders, "orchestrator": stack.orchestrator}
+        yield {name: proxies.enter_context(ScriptedProxy(base)) for name, base in bases.items()}
 
 
 @pytest.fixture
 def caller(network, tmp_path):
-    yield Caller(*network, tmp_path)
-    for proxy in network:
+    yield Caller(**network, directory=tmp_path)
+    for proxy in network.values():
         proxy.reset()
 
 

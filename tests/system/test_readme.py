@@ -33,7 +33,9 @@ def run_shell(blocks, stack, directory, **bases):
     script = "shopt -s expand_aliases\nset -eu\n" + f"\necho; echo '{MARK}'\n".join(blocks)
     for port, base in addresses.items():
         script = script.replace(f"http://127.0.0.1:{port}", base)
-    return subprocess.run(["bash", "-c", script], cwd=directory, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        ["bash", "-c", script], cwd=directory, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def outputs_of(shell):
@@ -49,7 +51,11 @@ def test_each_command_gives_the_answer_that_stands_below_it(stack, tmp_path):
 
     outputs = outputs_of(shell)
     assert len(outputs) == len(blocks) > 13
-    wrong = [(expected, output) for (_, expected), output in zip(blocks, outputs) if not matches(expected, output)]
+    wrong = [
+        (expected, output)
+        for (_, expected), output in zip(blocks, outputs, strict=True)
+        if not matches(expected, output)
+    ]
     assert wrong == []
 
 
@@ -104,7 +110,7 @@ def test_python_for_callers_prints_what_stands_below_it(stack, tmp_path):
     code = code.replace("PO-47", f"{uuid.uuid4()}-")
 
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False
     )
 
     assert (run.returncode, run.stderr) == (0, "")
