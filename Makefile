@@ -35,8 +35,8 @@ test: $(INSTALLED) .venv/lambda/installed .local/nginx/nginx ## Run every test o
 contract: $(INSTALLED) ## Test the running programs against their documents for longer: EXAMPLES=1000
 	@EXAMPLES=$${EXAMPLES:-1000} exec python -m dev.stack test tests/system/test_fuzzing.py -rP
 
-lint: $(INSTALLED) ## Check the documents, the code, its types, the scripts and the container files
-	@exec python -m dev.lint $(ARGS)
+lint: $(INSTALLED) ## Check the documents, the code, its types, the scripts and the container files (ONLY=types for some)
+	@exec python -m dev.lint $(ONLY)
 
 migrate: $(INSTALLED) ## Apply the missing migrations
 	@sql/mysql-server start
