@@ -42,9 +42,9 @@ def make_handler(get_app: Callable[[], falcon.App]) -> Callable[[dict[str, Any],
             request_id = given if is_fit(given) else request_id
             return _call(get_app(), request, context)
         except Problem as problem:
-            return _refuse(problem, request_id)
-        except BaseException:  # SystemExit too: nothing may pass through
-            return _refuse(InternalError(), request_id)
+            return _refuse(problem, request_id, problem)
+        except BaseException as ex:  # noqa: BLE001 - SystemExit too: nothing may pass through
+            return _refuse(InternalError(), request_id, ex)
 
     return handle
 
@@ -67,6 +67,6 @@ def _call(app: falcon.App, request: Request, context: Any) -> dict[str, Any]:
     return result
 
 
-def _refuse(problem, request_id):
-    log.exception("event %s failed before or outside the app", request_id)
+def _refuse(problem: Problem, request_id: str, cause: BaseException) -> dict[str, Any]:
+    log.error("event %s failed before or outside the app", request_id, exc_info=cause)
     return make_response(problem.status, MEDIA_TYPE, problem.to_json(request_id), {"X-Request-ID": request_id})

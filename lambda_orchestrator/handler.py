@@ -39,14 +39,14 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     except Problem as problem:
         line["code"] = problem.code
         response = _failure(problem, line)
-    except BaseException as ex:  # also SystemExit: nothing may pass through
+    except BaseException as ex:  # noqa: BLE001 - also SystemExit: nothing may pass through
         response = _failure(InternalError(), line)
         _log(line, event="failed", trace="".join(traceback.format_exception(ex)))
     _log(line, event="answered", status=response["statusCode"], duration_ms=round(1000 * (time.monotonic() - started)))
     return response
 
 
-def _answer(event, context, line):
+def _answer(event: dict[str, Any], context: Any, line: dict[str, Any]) -> dict[str, Any]:
     """Return the proxy response; `line` collects what the log shows."""
     # Named first of all, so that every answer can carry the name.
     request = read_event(event)
@@ -69,7 +69,7 @@ class Program:
             ServiceClient(settings.customers_api_base, token), ServiceClient(settings.orders_api_base, token)
         )
 
-    def answer(self, request, seconds_left, line):
+    def answer(self, request: Request, seconds_left: float, line: dict[str, Any]) -> dict[str, Any]:
         """Return the proxy response; raises the `Problem` that a refusal is."""
         line["path"] = "*"
         operation = self._find_operation(request)
@@ -137,7 +137,7 @@ def _seconds_left(context: Any) -> float:
         return DEFAULT_SECONDS
 
 
-def _failure(problem, line):
+def _failure(problem: Problem, line: dict[str, Any]) -> dict[str, Any]:
     # A refusal stays one; a failure may have happened after the order was made.
     problem.members.setdefault("retryable", problem.status >= 500)
     problem.members.update(success=False, correlationId=line["correlation_id"] or line["request_id"])

@@ -25,6 +25,7 @@ def migrate(name):
         capture_output=True,
         text=True,
         timeout=60,
+        check=False,
     )
     assert migration.returncode == 0, migration.stderr
 

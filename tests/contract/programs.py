@@ -42,7 +42,7 @@ class Moments:
 
 
 class _RequestHandler(WSGIRequestHandler):
-    def log_message(self, *arguments):
+    def log_message(self, *arguments, **options):
         """Say nothing."""
 
 

@@ -78,7 +78,7 @@ def headers_that_differ(response, key, headers):
         if "examples" in header and key is not None
     }
     return {
-        **{name: ("required", None) for name in required - headers.keys()},
+        **dict.fromkeys(required - headers.keys(), ("required", None)),
         **{name: (None, headers[name]) for name in headers.keys() - documented.keys() - TRANSPORT},
         **{name: (value, headers.get(name)) for name, value in shown.items() if headers.get(name) != value},
     }
