@@ -74,4 +74,8 @@ CMD ["python", "-m", "sql.migrate"]
 
 # The last, so that `docker build .` makes it.
 FROM services-and-contracts AS services
+COPY --from=node-packages /app/node_modules/swagger-ui-dist/LICENSE \
+     /app/node_modules/swagger-ui-dist/NOTICE \
+     /app/node_modules/swagger-ui-dist/swagger-ui-bundle.js \
+     /app/node_modules/swagger-ui-dist/swagger-ui.css common/docs/swagger-ui/
 EXPOSE 3001 3002

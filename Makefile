@@ -16,7 +16,9 @@ export PATH := $(VIRTUAL_ENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 CONTRACTS := openapi/customers.json openapi/orders.json openapi/orchestrator.json
-INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS)
+# The last of the files that are copied there.
+SWAGGER_UI := common/docs/swagger-ui/swagger-ui.css
+INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS) $(SWAGGER_UI)
 
 .PHONY: help demo run test contract lint migrate seed operator offline postman package deploy db bench-cold-start bench-driver clean
 
@@ -29,7 +31,7 @@ demo: $(INSTALLED) ## From nothing to an order created and confirmed, then stop 
 run: $(INSTALLED) ## Run the three programs with demo data until Ctrl-C
 	@exec python -m dev.stack run
 
-test: $(INSTALLED) .venv/lambda/installed .local/nginx/nginx ## Run every test on a real MySQL (ARGS="-k name" for some)
+test: $(INSTALLED) .venv/lambda/installed .local/nginx/nginx .local/chromium/chromium ## Run every test on a real MySQL (ARGS="-k name" for some)
 	@exec python -m dev.stack test $(ARGS)
 
 contract: $(INSTALLED) ## Test the running programs against their documents for longer: EXAMPLES=1000
@@ -73,7 +75,7 @@ db: ## Open a MySQL prompt on the private server
 
 clean: ## Stop the private MySQL; remove it, its data and all that was installed
 	@sql/mysql-server destroy
-	@rm -rf .venv .local node_modules .serverless .pytest_cache .ruff_cache .hypothesis dist $(CONTRACTS)
+	@rm -rf .venv .local node_modules .serverless .pytest_cache .ruff_cache .hypothesis dist $(CONTRACTS) $(dir $(SWAGGER_UI))
 
 # --- installation ---------------------------------------------------------------------
 
@@ -111,6 +113,15 @@ node_modules/.installed: package-lock.json .npmrc .venv/installed
 # For the tests of docs/nginx.conf. Ends in a rename, so it needs no stamp.
 .local/nginx/nginx: dev/install-nginx dev/unpack-debian
 	@$(call run_to_end,dev/install-nginx)
+
+# For the tests of the documentation page.
+.local/chromium/chromium: dev/install-chromium dev/unpack-debian
+	@$(call run_to_end,dev/install-chromium)
+
+# The documentation page's, so that the programs need no node_modules; the Dockerfile does the same.
+$(SWAGGER_UI): node_modules/.installed
+	@mkdir -p $(@D)
+	@cp $(addprefix node_modules/swagger-ui-dist/,LICENSE NOTICE swagger-ui-bundle.js swagger-ui.css) $(@D)
 
 $(CONTRACTS): openapi/%.json: openapi/%.yaml openapi/common.yaml common/contract.py .venv/installed
 	@python -m common.contract $< > $@

@@ -16,6 +16,8 @@ import zipfile
 from dataclasses import dataclass
 from modulefinder import ModuleFinder
 
+from common import documentation
+
 ROOT = pathlib.Path(__file__).parent.parent
 DIST = ROOT / "dist"
 PYTHON = ROOT / ".venv" / "lambda" / "bin" / "python"
@@ -96,14 +98,16 @@ def build(name: str, directory: pathlib.Path, machine: str = MACHINE) -> pathlib
 
 
 def own_files(name: str) -> list[pathlib.Path]:
-    """Return the paths, from the root, of our modules that the handler imports, and of its contract."""
+    """Return the paths, from the root, of our modules that the handler imports, of its contract and its page."""
     finder = ModuleFinder(path=[str(ROOT)])
     finder.run_script(str(ROOT / FUNCTIONS[name].module.replace(".", "/")) + ".py")
     # Not "module.__file__", which type checkers don't know of.
     files = [vars(module)["__file__"] for module in finder.modules.values()]
     modules = {pathlib.Path(file).relative_to(ROOT) for file in files if file}
     packages = {path.parent / "__init__.py" for path in modules}
-    return sorted(modules | packages | {pathlib.Path("openapi") / f"{name}.json"})
+    has_page = documentation.__name__ in finder.modules
+    page = {path.relative_to(ROOT) for path in documentation.FILES} if has_page else set()
+    return sorted(modules | packages | page | {pathlib.Path("openapi") / f"{name}.json"})
 
 
 def runtime() -> str:

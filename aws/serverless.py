@@ -17,7 +17,7 @@ COMMANDS = ("package", "deploy", "print", "info", "logs", "rollback", "remove")
 SETTINGS = (
     "SERVICES", "SECRET_ID", "CUSTOMERS_API_BASE", "ORDERS_API_BASE", "AWS_REGION", "DB_HOST", "DB_PORT", "DB_USER",
     "DB_NAME", "VPC_SUBNET_IDS", "VPC_SECURITY_GROUP_IDS", "SERVICE_CONCURRENCY", "CANCEL_WINDOW_SECONDS",
-    "ORDER_TTL_SECONDS", "PACKAGES",
+    "ORDER_TTL_SECONDS", "API_DOCS", "PACKAGES",
 )  # fmt: skip
 REQUIRED = {
     "elsewhere": ("CUSTOMERS_API_BASE", "ORDERS_API_BASE"),

@@ -42,6 +42,7 @@ class Settings:
     service_tokens: tuple[str, ...] = field(repr=False)
     cancel_window_seconds: int
     order_ttl_seconds: int
+    api_docs: bool  # whether the services show their contract at /docs
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         service_tokens=_secrets(environ, "SERVICE_TOKEN", DEVELOPMENT_SERVICE_TOKEN if development else None),
         cancel_window_seconds=_integer(environ, "CANCEL_WINDOW_SECONDS", 600, 0, ONE_YEAR),
         order_ttl_seconds=_integer(environ, "ORDER_TTL_SECONDS", 86400, 0, ONE_YEAR),
+        api_docs=_switch(environ, "API_DOCS", "on"),
     )
     if len({customers_port, orders_port, settings.orchestrator_port, settings.orchestrator_port + 1}) < 4:
         raise ConfigError("CUSTOMERS_PORT, ORDERS_PORT, ORCHESTRATOR_PORT and the port after it must differ")
@@ -132,6 +134,13 @@ def _app_env(environ):
     if value not in ("development", "production"):
         raise ConfigError("APP_ENV must be development or production")
     return value
+
+
+def _switch(environ, name, default):
+    value = _text(environ, name, default)
+    if value not in ("on", "off"):
+        raise ConfigError(f"{name} must be on or off")
+    return value == "on"
 
 
 def _refuse(name, is_development_value):

@@ -2,6 +2,7 @@
 
 # Not the module: gunicorn would take its name for its own setting `config`.
 from common.config import exit_on_error, load
+from common.documentation import require_files
 
 # gthread, with its gaps closed.
 worker_class = "common.gunicorn_worker.Worker"
@@ -42,4 +43,6 @@ http_parser = "fast"
 def on_starting(server):
     """Refuse to start on a bad setting: here, once, and not in workers that are started again and again."""
     with exit_on_error():
-        load()
+        settings, _ = load()
+        if settings.api_docs:
+            require_files()

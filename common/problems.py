@@ -225,7 +225,7 @@ class UpstreamBroken(Problem):
 
 class CustomersUnavailable(Problem):
     status, title = 503, "Customers unavailable"
-    detail = "The customer could not be checked; nothing was written."
+    detail = "The Customers API does not answer as it should; nothing was written."
     retry_after = 2
 
 

@@ -8,8 +8,9 @@ import falcon
 from common import config, times
 from common.auth import Authenticator
 from common.config import Settings
-from common.contract import Contract, load
+from common.contract import load
 from common.database import Database
+from common.documentation import Documentation
 from common.health import Health, Readiness
 from common.pagination import Cursors
 from common.web import build_app
@@ -21,8 +22,9 @@ def create_app(settings: Settings, database: Database, clock: Callable[[], datet
     """Build the app from its collaborators; opens nothing."""
     authenticator = Authenticator(settings)
     cursors = Cursors(settings)
+    documentation = Documentation(load("customers"), settings)
     return build_app(
-        Contract(load("customers")),
+        documentation.contract,
         authenticator,
         [
             ("/health", Health("customers")),
@@ -32,6 +34,7 @@ def create_app(settings: Settings, database: Database, clock: Callable[[], datet
             ("/customers", CustomerCollection(database, cursors, clock)),
             ("/customers/{customer_id:id}", CustomerItem(database, clock)),
             ("/internal/customers/{customer_id:id}", InternalCustomer(database)),
+            *documentation.routes(),
         ],
     )
 

@@ -46,7 +46,9 @@ def main():
     """Print a line for each program and the demo login, then wait to be stopped."""
     settings = config.load_settings(config.read_environment())
     for name, base in wait_for_programs(settings).items():
-        print(f"{name:12}  {base}", flush=True)
+        # Orchestrator has no page.
+        page = f"   to read and try: {base}/docs" if settings.api_docs and name != "Orchestrator" else ""
+        print(f"{name:12}  {base}{page}", flush=True)
     if settings.app_env == "development":
         print("Demo login    demo / demo-password (or viewer / viewer-password)", flush=True)
     print("ready", flush=True)

@@ -8,12 +8,14 @@ import falcon
 from common import config, times
 from common.auth import Authenticator
 from common.config import Settings
-from common.contract import Contract, load
+from common.contract import load
 from common.database import Database
+from common.documentation import Documentation
 from common.health import Health, Readiness
 from common.pagination import Cursors
 from common.web import build_app
 from orders.customers_client import CustomersClient
+from orders.documentation_resources import DocumentationToken
 from orders.order_resources import (
     OrderCancellation,
     OrderCollection,
@@ -29,8 +31,9 @@ def create_app(
 ) -> falcon.App:
     """Build the app from its collaborators; opens nothing."""
     cursors = Cursors(settings)
+    documentation = Documentation(load("orders"), settings)
     return build_app(
-        Contract(load("orders")),
+        documentation.contract,
         Authenticator(settings),
         [
             ("/health", Health("orders")),
@@ -43,6 +46,7 @@ def create_app(
             ("/orders/{order_id:id}/confirm", OrderConfirmation(database, settings, clock)),
             ("/orders/{order_id:id}/cancel", OrderCancellation(database, settings, clock)),
             ("/orders/{order_id:id}/events", OrderEventCollection(database, cursors)),
+            *documentation.routes(("/docs/token", DocumentationToken(customers))),
         ],
     )
 

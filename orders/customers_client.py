@@ -1,4 +1,4 @@
-"""Asks the Customers API for one customer, over a connection kept by each thread."""
+"""Asks the Customers API for a customer or a token, over a connection kept by each thread."""
 
 import threading
 import time
@@ -8,22 +8,23 @@ from typing import Any
 import requests
 
 from common.http_session import new_session, whole_call
-from common.problems import CustomerNotFound, CustomersUnavailable
+from common.problems import CustomerNotFound, CustomersUnavailable, InvalidCredentials
 
-# A read of one row takes milliseconds. Twice this, and the caller's own time is spent.
+# A read of one row takes milliseconds, a password some fifty. Twice this, and the caller's own time is spent.
 CALL_TIMEOUT = 1.9
 ATTEMPTS = 2  # a read may be repeated; the second also replaces a kept connection that died
 PAUSE_SECONDS = 0.05
 
-_FIELDS = {"id": int, "name": str, "email": str, "phone": (str, type(None))}
+_CUSTOMER_FIELDS = {"id": int, "name": str, "email": str, "phone": (str, type(None))}
+_TOKEN_FIELDS = {"token": str, "token_type": str, "expires_in": int}
 
 
 class CustomersClient:
-    """`GET /internal/customers/{id}`, by service token."""
+    """`GET /internal/customers/{id}` by service token, and `POST /auth/token`."""
 
     def __init__(self, base: str, service_token: str, sleep: Callable[[float], object] = time.sleep):
         self._base = base
-        self._headers = {"Authorization": f"Bearer {service_token}", "Accept": "application/json"}
+        self._authorization = {"Authorization": f"Bearer {service_token}"}
         self._sleep = sleep
         self._local = threading.local()
 
@@ -33,26 +34,47 @@ class CustomersClient:
         Raises `CustomerNotFound`, and `CustomersUnavailable` after ATTEMPTS that timed
         out, broke, or gave anything but 200 or that 404.
         """
+        path = f"/internal/customers/{customer_id}"
+        for status, body in self._attempts("GET", path, {**headers, **self._authorization}):
+            if status == 200 and _is_customer(body, customer_id):
+                return body
+            # A 404 counts only with its code: a wrong address answers 404 too.
+            if status == 404 and _is_problem(body, CustomerNotFound):
+                raise CustomerNotFound()
+        raise CustomersUnavailable()
+
+    def fetch_token(self, credentials, headers):
+        """Return {token, token_type, expires_in} for {username, password}; `headers` go with the question.
+
+        Raises `InvalidCredentials`, and `CustomersUnavailable` as `fetch` does. A log-in
+        changes nothing, so it may be repeated as well.
+        """
+        for status, body in self._attempts("POST", "/auth/token", headers, json=credentials):
+            if status == 200 and _has_fields(body, _TOKEN_FIELDS):
+                return body
+            if status == 401 and _is_problem(body, InvalidCredentials):
+                raise InvalidCredentials()
+        raise CustomersUnavailable()
+
+    def _attempts(self, method, path, headers, **arguments):
+        """Yield (status, parsed body) of each attempt that gave an answer in JSON."""
         for attempt in range(ATTEMPTS):
             if attempt:
                 self._sleep(PAUSE_SECONDS)
             try:
-                response = self._session().get(
-                    f"{self._base}/internal/customers/{customer_id}",
-                    headers={**headers, **self._headers},
+                response = self._session().request(
+                    method,
+                    self._base + path,
+                    headers={**headers, "Accept": "application/json"},
                     timeout=whole_call(CALL_TIMEOUT),
-                    # A redirect would carry the token to wherever it points.
+                    # A redirect would carry the secret to wherever it points.
                     allow_redirects=False,
+                    **arguments,
                 )
                 body = response.json()
             except (requests.RequestException, ValueError):
                 continue
-            if response.status_code == 200 and _is_customer(body, customer_id):
-                return body
-            # A 404 counts only with its code: a wrong address answers 404 too.
-            if response.status_code == 404 and isinstance(body, dict) and body.get("code") == CustomerNotFound.code:
-                raise CustomerNotFound()
-        raise CustomersUnavailable()
+            yield response.status_code, body
 
     def _session(self) -> requests.Session:
         session = getattr(self._local, "session", None)
@@ -62,9 +84,16 @@ class CustomersClient:
 
 
 def _is_customer(body, customer_id):
+    return _has_fields(body, _CUSTOMER_FIELDS) and body["id"] == customer_id
+
+
+def _has_fields(body, fields):
     return (
         isinstance(body, dict)
-        and body.keys() == _FIELDS.keys()
-        and all(isinstance(body[name], kind) for name, kind in _FIELDS.items())
-        and body["id"] == customer_id
+        and body.keys() == fields.keys()
+        and all(isinstance(body[name], kind) for name, kind in fields.items())
     )
+
+
+def _is_problem(body, problem):
+    return isinstance(body, dict) and body.get("code") == problem.code

@@ -1,5 +1,6 @@
 """A client whose every answer is checked against the contract document."""
 
+import json
 import re
 from typing import ClassVar
 
@@ -16,8 +17,8 @@ class ResponseContract:
 
     def __init__(self, document, problem="Problem"):
         self._paths = [
-            (re.compile(re.sub(r"\{[a-z_]+\}", "[1-9][0-9]{0,18}", path)), inline(document, item))
-            for path, item in document["paths"].items()
+            (_pattern_of(path, item), item)
+            for path, item in sorted(inline(document, document["paths"]).items(), key=lambda entry: "{" in entry[0])
         ]
         self._problem = self._validator(inline(document, document["components"]["schemas"][problem]))
         self._validators = {}
@@ -25,7 +26,7 @@ class ResponseContract:
     def check(self, method, path, status, headers, body):
         """Assert that the contract has this answer: status, headers, media type and body.
 
-        `headers` has names in lower case; `body` is the parsed JSON or None.
+        `headers` has names in lower case; `body` is the parsed JSON, text or None.
         """
         content_type = headers.get("content-type", "").split(";")[0]
         if status >= 400:
@@ -40,6 +41,9 @@ class ResponseContract:
         for name, header in response.get("headers", {}).items():
             value = headers.get(name.lower())
             assert value is not None or not header.get("required"), f"{where} lacks the header {name}"
+            if value is not None:
+                is_number = header["schema"]["type"] == "integer"
+                self._check_value(f"{where} {name}", header["schema"], int(value) if is_number else value)
         if "content" not in response:
             assert body is None, f"{where} has a body"
             return
@@ -48,7 +52,7 @@ class ResponseContract:
         if status >= 400:
             codes = {example["value"]["code"] for example in media["examples"].values()}
             assert body["code"] in codes, f"{where} has the code {body['code']}"
-        self._check_body(where, media["schema"], body)
+        self._check_value(f"{where} {content_type}", media["schema"], body)
 
     def _check_problem(self, status, content_type, headers, body):
         assert content_type == problems.MEDIA_TYPE
@@ -56,10 +60,10 @@ class ResponseContract:
         assert body["request_id"] == headers["x-request-id"]
         self._problem.validate(body)
 
-    def _check_body(self, where, schema, body):
+    def _check_value(self, where, schema, value):
         if where not in self._validators:
             self._validators[where] = self._validator(schema)
-        errors = [f"{error.json_path}: {error.message}" for error in self._validators[where].iter_errors(body)]
+        errors = [f"{error.json_path}: {error.message}" for error in self._validators[where].iter_errors(value)]
         assert not errors, f"{where}: {errors}"
 
     def _operation(self, method, path):
@@ -71,6 +75,22 @@ class ResponseContract:
     @staticmethod
     def _validator(schema):
         return Draft202012Validator(schema, format_checker=FORMATS)
+
+
+def _pattern_of(path, item):
+    """Return what matches a path with values for its parameters: ids, or those that the document lists."""
+    values = {p["name"]: p["schema"].get("enum") for p in item.get("parameters", []) if p["in"] == "path"}
+    parts = re.split(r"\{([a-z_]+)\}", path)  # every second one is a parameter's name
+    parts[::2] = map(re.escape, parts[::2])
+    parts[1::2] = ["|".join(map(re.escape, values[name] or ())) or "[1-9][0-9]{0,18}" for name in parts[1::2]]
+    return re.compile("".join(f"({part})" for part in parts))
+
+
+def parse_body(content_type, content):
+    """Return the JSON or text that an answer's bytes are, None where there are none."""
+    if not content:
+        return None
+    return json.loads(content) if content_type.endswith("json") else content.decode()
 
 
 class ContractClient:
@@ -97,7 +117,7 @@ class ContractClient:
         if token is not None:
             headers.setdefault("Authorization", f"Bearer {token}")
         response = self._client.simulate_request(method, path, headers=headers, **arguments)
-        body = response.json if response.content else None
+        body = parse_body(response.headers.get("Content-Type", ""), response.content)
         sent = {name.lower(): value for name, value in response.headers.items()}
         self._contract.check(method, path.partition("?")[0], response.status_code, sent, body)
         if response.status_code >= 400:

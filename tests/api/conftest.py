@@ -40,6 +40,7 @@ class StubCustomers:
         self.problem = None  # raised instead of an answer
         self.calls = 0
         self.headers = None  # of the last call
+        self.credentials = None  # of the last log-in
 
     def fetch(self, customer_id, headers):
         self.calls += 1
@@ -47,6 +48,14 @@ class StubCustomers:
         if self.problem is not None:
             raise self.problem
         return internal_customer_to_json(self._database.read(get_customer, customer_id))
+
+    def fetch_token(self, credentials, headers):
+        self.calls += 1
+        self.headers = headers
+        self.credentials = credentials
+        if self.problem is not None:
+            raise self.problem
+        return {"token": "a.b.c", "token_type": "Bearer", "expires_in": 7200}
 
 
 @pytest.fixture
@@ -75,6 +84,9 @@ class Current:
 
     def fetch(self, customer_id, headers):
         return self.value.fetch(customer_id, headers)
+
+    def fetch_token(self, credentials, headers):
+        return self.value.fetch_token(credentials, headers)
 
 
 current_clock, current_customers = Current(), Current()

@@ -1,5 +1,6 @@
 """The three programs, joined by HTTP, to be asked for one answer at a time."""
 
+import dataclasses
 import functools
 import threading
 from contextlib import ExitStack, contextmanager
@@ -80,10 +81,10 @@ class Programs:
     def __enter__(self):
         enter, token = self._running.enter_context, self._settings.service_tokens[0]
         self.no_customers_client = CustomersClient(NOWHERE, token)
-        customers_app = self._make_client("customers", self._database, None).app
+        customers_app = self._make_client("customers", self._database, None, self._settings).app
         customers_base = enter(_serve(customers_app, self._database))
         self._customers_client = CustomersClient(customers_base, token)
-        orders_app = self._make_client("orders", self._database, self._customers_client).app
+        orders_app = self._make_client("orders", self._database, self._customers_client, self._settings).app
         orders_base = enter(_serve(orders_app, self._database))
         self.orders_proxy = enter(ScriptedProxy(orders_base))
         self._environ = {"CUSTOMERS_API_BASE": customers_base, "ORDERS_API_BASE": self.orders_proxy.base}
@@ -92,9 +93,11 @@ class Programs:
     def __exit__(self, *exception):
         self._running.close()
 
-    def ask_service(self, name, method, path, query, headers, body, database=None, customers_client=None):
-        """Return the `Answer` of a service, with another database or client of Customers if told."""
-        client = self._make_client(name, database or self._database, customers_client or self._customers_client)
+    def ask_service(self, name, method, path, query, headers, body, database=None, customers_client=None, **changes):
+        """Return the `Answer` of a service, with another database, client of Customers or settings if told."""
+        settings = dataclasses.replace(self._settings, **changes)
+        customers_client = customers_client or self._customers_client
+        client = self._make_client(name, database or self._database, customers_client, settings)
         response = client.simulate_request(method, path, query_string=query, headers=headers, body=body)
         return Answer(response.status_code, _lower(response.headers), response.content)
 
@@ -114,10 +117,10 @@ class Programs:
             response = handler.handle(event, Context(milliseconds))
         return Answer(response["statusCode"], _lower(response["headers"]), response["body"].encode())
 
-    def _make_client(self, name, database, customers_client):
+    def _make_client(self, name, database, customers_client, settings):
         if name == "customers":
-            return testing.TestClient(customers.app.create_app(self._settings, database, self._clock))
-        return testing.TestClient(orders.app.create_app(self._settings, database, customers_client, self._clock))
+            return testing.TestClient(customers.app.create_app(settings, database, self._clock))
+        return testing.TestClient(orders.app.create_app(settings, database, customers_client, self._clock))
 
 
 def _start_orchestrator(environ):

@@ -3,6 +3,7 @@
 A scene takes the world and the operation's request that succeeds, as `provokers` do.
 """
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -47,8 +48,42 @@ def after_withdrawal(world, call):
 
 
 def without_customers(world, call):
-    """Order while the Customers API is away."""
+    """Send it while the Customers API is away."""
     return world.send(call, customers_client=world.programs.no_customers_client)
+
+
+class BrokenClient:
+    """A client of Customers that fails for a reason that is none of Customers'."""
+
+    def fetch_token(self, credentials, headers):
+        """Fail."""
+        raise MemoryError()
+
+
+def broken(world, call):
+    """Log in where Orders itself fails."""
+    return world.send(call, customers_client=BrokenClient())
+
+
+def without_page(world, call):
+    """Ask where the page is off."""
+    return world.send(call, api_docs=False)
+
+
+def unmodified_content(world, call):
+    """Ask again with the entity tag of the content."""
+    return world.send(call.but(headers={"If-None-Match": world.send(call).headers["etag"]}))
+
+
+def beginning_of_the_contract(world, call):
+    """Leave out of the document what is long: its description but for the first line, tags, paths and components."""
+    answer = world.send(call)
+    document = json.loads(answer.content)
+    document["info"]["description"] = document["info"]["description"].partition("\n")[0]
+    short = {
+        name: type(value)() if name in ("tags", "paths", "components") else value for name, value in document.items()
+    }
+    return replace(answer, content=json.dumps(short).encode())
 
 
 def without_key(world, call):
@@ -95,7 +130,19 @@ _TWELVE_LAPTOPS = [{"product_id": 1, "qty": 12}]
 _UNKNOWN_PRODUCT = [{"product_id": 1, "qty": 2}, {"product_id": 6, "qty": 1}]
 _unmodified = changed(headers={"If-None-Match": '"1"'})
 
+DOCUMENTATION = {
+    ("get_contract", 200, "beginning"): beginning_of_the_contract,
+    ("get_contract", 304, None): unmodified_content,
+    ("get_contract", 404, "not_found"): without_page,
+    ("get_documentation", 304, None): unmodified_content,
+    ("get_documentation", 404, "not_found"): without_page,
+    ("get_documentation_asset", 200, "script"): changed(path="/docs/docs.js"),
+    ("get_documentation_asset", 304, None): unmodified_content,
+    ("get_documentation_asset", 404, "not_found"): changed(path="/docs/index.html"),
+}
+
 CUSTOMERS = {
+    **DOCUMENTATION,
     ("issue_token", 401, "invalid_credentials"): with_body(password="wrong-password"),
     ("create_customer", 409, "email_taken"): after(story.stocked),
     ("list_customers", 200, "last_page"): changed(query="search=acme"),
@@ -106,6 +153,11 @@ CUSTOMERS = {
 }
 
 ORDERS = {
+    **DOCUMENTATION,
+    ("log_in_documentation", 401, "invalid_credentials"): with_body(password="wrong-password"),
+    ("log_in_documentation", 404, "not_found"): without_page,
+    ("log_in_documentation", 500, "internal_error"): broken,
+    ("log_in_documentation", 503, "customers_unavailable"): without_customers,
     ("create_product", 409, "sku_taken"): after(story.stocked),
     ("list_products", 200, "first_page"): changed(query="limit=2"),
     ("list_products", 200, "no_match"): changed(query="search=tablet"),

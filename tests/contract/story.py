@@ -72,7 +72,7 @@ class Occasion:
     headers: dict = field(default_factory=dict)
 
 
-_PATH = {"customer_id": 1, "product_id": 1, "order_id": 1}
+_PATH = {"customer_id": 1, "product_id": 1, "order_id": 1, "asset": "docs.css"}
 _USUAL = Occasion()
 _OCCASIONS = {
     "issue_token": Occasion(stocked, (LOGGED_IN_AT,)),
@@ -86,6 +86,7 @@ _OCCASIONS = {
     "confirm_order": Occasion(ordered, (CONFIRMED_AT,), {"X-Idempotency-Key": "confirm-2026-118"}),
     "cancel_order": Occasion(ordered_again, (CANCELED_AT,)),
     "list_order_events": Occasion(canceled, (CANCELED_AT,)),
+    "log_in_documentation": Occasion(stocked, (LOGGED_IN_AT,)),
     "create_and_confirm_order": Occasion(stocked, (ORDERED_AT, CONFIRMED_AT_ONCE_AT)),
 }
 

@@ -55,10 +55,13 @@ def test_no_object_takes_unknown_fields(name):
     open_objects = [
         label
         for label, schema in schemas(name)
-        if "object" in types_of(schema) and schema.get("additionalProperties") is not False
+        if "object" in types_of(schema)
+        and schema.get("additionalProperties") is not False
+        and not label.endswith(" not")
     ]
 
-    assert open_objects == []
+    # What OpenAPI itself describes: the document that a service shows.
+    assert [label for label in open_objects if not label.startswith(f"{name} get_contract 200.")] == []
 
 
 @for_every_document

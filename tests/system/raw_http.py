@@ -32,12 +32,20 @@ class Answer:
 
 
 class Connection:
-    """A connection to one of the APIs; `source` is an address of this machine to come from."""
+    """A connection to one of the APIs.
 
-    def __init__(self, base, source=None):
+    `source` is an address of this machine to come from, `room` the bytes that it takes before they are read.
+    """
+
+    def __init__(self, base, source=None, room=None):
         address = urlsplit(base)
-        own_address = source and (source, 0)
-        self._socket = socket.create_connection((address.hostname, address.port), TIMEOUT, own_address)
+        self._socket = socket.socket()
+        self._socket.settimeout(TIMEOUT)
+        if room is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        if source is not None:
+            self._socket.bind((source, 0))
+        self._socket.connect((address.hostname, address.port))
         self._stream = self._socket.makefile("rb")
 
     def __enter__(self):

@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from common.contract import load
-from tests.contract_client import ResponseContract
+from tests.contract_client import ResponseContract, parse_body
 from tests.system import proxy
 from tests.system.conftest import WAYS, Operator, Shop
 
@@ -22,7 +22,7 @@ class Api:
 
     def __call__(self, service, method, path, **arguments):
         response = self._session.request(method, self._bases[service] + path, timeout=30, **arguments)
-        body = response.json() if response.content else None
+        body = parse_body(response.headers.get("Content-Type", ""), response.content)
         headers = {name.lower(): value for name, value in response.headers.items()}
         CONTRACTS[service].check(method, path.partition("?")[0], response.status_code, headers, body)
         return response
@@ -146,6 +146,20 @@ def test_customers_away_is_503_and_nothing_is_written(api, operator, stack):
 @pytest.mark.parametrize("service", ["customers", "orders"])
 def test_health_says_who_answers(api, service):
     assert api(service, "GET", "/health").json() == {"ok": True, "status": "ok", "service": service}
+
+
+@pytest.mark.parametrize("service", ["customers", "orders"])
+@pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui-bundle.js", "/docs/docs.css", "/openapi.json"])
+def test_page_and_its_files_come_out_byte_for_byte(api, operator, service, path):
+    expected = operator.session.get(getattr(operator.stack, service) + path, timeout=30)
+
+    found = api(service, "GET", path)
+    unchanged = api(service, "GET", path, headers={"If-None-Match": found.headers["ETag"]})
+
+    assert (found.status_code, found.content) == (200, expected.content)
+    assert found.headers["ETag"] == expected.headers["ETag"]
+    assert found.headers["Content-Type"] == expected.headers["Content-Type"]
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
 
 
 # --- the same as gunicorn --------------------------------------------------------------

@@ -325,6 +325,27 @@ def test_slow_clients_reach_no_instance_until_they_are_done(nginx, recorders):
     assert statuses == [200] * 40
 
 
+def test_slow_readers_of_the_pages_largest_file_hold_no_instance(nginx, recorders):
+    script = (ROOT / "common" / "docs" / "swagger-ui" / "swagger-ui-bundle.js").read_bytes()
+    taken = []
+
+    def send(handler):
+        answer(handler, 200, "text/javascript", script)
+        taken.append(handler.path)
+
+    for recorder in recorders:
+        recorder.script(send, times=20)
+
+    with ExitStack() as slow:
+        connections = [slow.enter_context(Connection(nginx.orders, room=4096)) for _ in range(20)]
+        for connection in connections:
+            connection.send(request("GET", "/docs/swagger-ui-bundle.js", HOST))
+        wait_until(lambda: len(taken) == 20, seconds=10)
+        answers = [connection.read() for connection in connections]
+
+    assert [(answer.status, answer.body == script) for answer in answers] == [(200, True)] * 20
+
+
 # --- what nginx refuses ----------------------------------------------------------------
 
 LENGTH_2, CHUNKED = "Content-Length: 2", "Transfer-Encoding: chunked"

@@ -41,12 +41,20 @@ def test_zip_holds_our_code_that_it_needs_and_pinned_packages(zips, name):
     assert {package_name.lower() for package_name in package.FUNCTIONS[name].packages} <= shipped.keys()
 
 
+@pytest.mark.parametrize(("name", "count"), [("orchestrator", 0), ("customers", 5), ("orders", 5)])
+def test_zip_of_a_service_has_its_page_and_no_other_has(zips, name, count):
+    archive = zipfile.ZipFile(zips[name])
+
+    page = [path for path in archive.namelist() if path.startswith("common/docs/")]
+
+    assert len(page) == count
+    assert [path for path in page if archive.read(path) != (ROOT / path).read_bytes()] == []
+
+
 @for_every_function
 def test_zip_has_no_test_no_secret_and_no_tool(zips, name):
     archive = zipfile.ZipFile(zips[name])
-    wrong = (
-        r"(^|/)(tests?|testing|bench|docs|\.env.*|\.git.*|bin|requirements.*|conftest\.py|.*\.(c|pyi|pem\.key))($|/)"
-    )
+    wrong = r"(^|/)(tests?|testing|bench|(?<!common/)docs|\.env.*|\.git.*|bin|requirements.*|conftest\.py|.*\.(c|pyi|pem\.key))($|/)"
     tools = [
         "dotenv",
         "gunicorn",

@@ -267,6 +267,9 @@ def test_every_operation_is_routed_to_the_function_that_serves_it(template):
             address = re.sub(r"\{\w+\}", "7", path)
             # One address has one health check: the orchestrator's, as of everything that nobody else has.
             expected = name if name in served and not path.startswith("/health") else "orchestrator"
+            # And one page, that of Orders.
+            if path.startswith(("/docs", "/openapi.json")) and "orders" in served:
+                expected = "orders"
             assert target_of(template, method, address) == expected, (method, path)
 
 
@@ -337,6 +340,7 @@ def test_every_setting_is_documented_and_read_by_the_configuration():
         ("SERVICE_CONCURRENCY", "abc"),
         ("CANCEL_WINDOW_SECONDS", "ten"),
         ("ORDER_TTL_SECONDS", "never"),
+        ("API_DOCS", "yes"),
     ],
 )
 def test_wrong_setting_is_refused_in_one_line_that_names_it(tmp_path, name, value):

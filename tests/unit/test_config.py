@@ -23,12 +23,17 @@ def test_development_needs_no_setting():
 
     assert (settings.customers_port, settings.orders_port, settings.orchestrator_port) == (3001, 3002, 3003)
     assert (settings.cancel_window_seconds, settings.order_ttl_seconds) == (600, 86400)
+    assert settings.api_docs is True
     assert settings.customers_api_base == "http://127.0.0.1:3001"
     assert settings.orders_api_base == "http://127.0.0.1:3002"
 
 
 def test_empty_setting_counts_as_not_set():
     assert load_settings({"CUSTOMERS_PORT": "", "JWT_SECRET": ""}) == load_settings({})
+
+
+def test_page_can_be_turned_off():
+    assert load_settings({"API_DOCS": "off"}).api_docs is False
 
 
 BAD = [
@@ -55,6 +60,8 @@ BAD = [
     ("JWT_SECRET", JWT_SECRET + ","),
     ("JWT_SECRET", ",".join([JWT_SECRET, "k" * 32, "l" * 32])),
     ("JWT_SECRET", "with spaces in it, and long enough to pass"),
+    ("API_DOCS", "yes"),
+    ("API_DOCS", "OFF"),
     ("SERVICE_TOKEN", "x" * 31),
     ("SERVICE_TOKEN", "é" * 32),
     ("SERVICE_TOKEN", "t" * 32 + "\n"),

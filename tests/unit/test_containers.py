@@ -1,5 +1,6 @@
 """Dockerfile, docker-compose.yml, .env.example, README and the settings' code say the same."""
 
+import pathlib
 import re
 
 import pytest
@@ -7,7 +8,7 @@ import yaml
 from dotenv import dotenv_values
 
 from aws.package import own_files, runtime
-from common import config, gunicorn_conf
+from common import config, documentation, gunicorn_conf
 from common.config import ConfigError, load_database_settings, load_settings
 from tests.conftest import ROOT
 
@@ -199,9 +200,9 @@ def test_python_is_the_one_of_the_functions():
 
 
 def test_build_sees_what_it_copies_and_nothing_else():
-    first, *allowed, last = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] != "#"]
+    first, *allowed, made, last = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] != "#"]
 
-    assert (first, last) == ("*", "**/__pycache__")
+    assert (first, made, last) == ("*", "common/docs/swagger-ui", "**/__pycache__")
     assert {line.removeprefix("!") for line in allowed} == {source for stage in copied().values() for source in stage}
     assert [source for stage in copied().values() for source in stage if not list(ROOT.glob(source))] == []
 
@@ -215,6 +216,17 @@ def test_image_has_every_module_of_ours_that_its_program_imports(program, stages
     folders = {source.split("/")[0] for stage in stages for source in copied()[stage]}
 
     assert {path.parts[0] for path in own_files(program)} <= folders
+
+
+def test_image_of_the_services_has_the_files_of_their_page():
+    commands = re.findall(
+        r"^COPY --from=node-packages ((?:.*\\\n)*.*) (\S+)/$", DOCKERFILE.split(" AS services\n")[1], re.MULTILINE
+    )
+    ((sources, folder),) = commands
+    names = {source.rsplit("/", 1)[1] for source in sources.replace("\\\n", " ").split()}
+
+    made = {path.relative_to(ROOT) for path in documentation.FILES if "swagger-ui" in path.parts}
+    assert made == {pathlib.Path(folder) / name for name in names - {"LICENSE", "NOTICE"}}
 
 
 def test_nothing_runs_as_root():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.problems import CustomerNotFound, CustomersUnavailable
+from common.problems import CustomerNotFound, CustomersUnavailable, InvalidCredentials
 from orders import customers_client
 from orders.customers_client import CustomersClient
 from tests.unit.conftest import CUSTOMER, Reply, make_problem
@@ -10,6 +10,8 @@ from tests.unit.conftest import CUSTOMER, Reply, make_problem
 TOKEN = "t" * 32
 HEADERS = {"X-Request-ID": "abc", "traceparent": "00-trace"}
 FOUND = Reply(200, CUSTOMER)
+CREDENTIALS = {"username": "maria", "password": "of her own"}
+TOKEN_ANSWER = {"token": "a.b.c", "token_type": "Bearer", "expires_in": 7200}
 FAILED = Reply(503, make_problem(503, "busy"))
 
 
@@ -100,3 +102,52 @@ def test_service_that_does_not_listen_is_unavailable(client, upstream):
         client.fetch(1, HEADERS)
 
     assert int(caught.value.headers["Retry-After"]) >= 1
+
+
+# --- log-in ----------------------------------------------------------------------------
+
+
+def test_token_is_fetched_once_with_the_credentials_and_without_the_service_token(client, upstream, pauses):
+    upstream.replies = [Reply(200, TOKEN_ANSWER)]
+
+    token = client.fetch_token(CREDENTIALS, HEADERS)
+
+    ((method, path, headers, body),) = upstream.requests
+    assert token == TOKEN_ANSWER
+    assert (method, path) == ("POST", "/auth/token")
+    assert body == CREDENTIALS
+    assert "Authorization" not in headers
+    assert headers["X-Request-ID"] == "abc"
+    assert pauses == []
+
+
+def test_wrong_credentials_are_believed_at_once(client, upstream):
+    upstream.replies = [Reply(401, make_problem(401, "invalid_credentials")), Reply(200, TOKEN_ANSWER)]
+
+    with pytest.raises(InvalidCredentials):
+        client.fetch_token(CREDENTIALS, HEADERS)
+
+    assert len(upstream.requests) == 1
+
+
+NO_TOKEN = {
+    "503": FAILED,
+    "400": Reply(400, make_problem(400, "invalid_request")),
+    "429": Reply(429, make_problem(429, "too_many_requests")),
+    "401 for another reason": Reply(401, make_problem(401, "invalid_token")),
+    "redirect": Reply(302, b"", {"Location": "/elsewhere"}),
+    "HTML": Reply(200, b"<html>"),
+    "a field too many": Reply(200, {**TOKEN_ANSWER, "refresh_token": "x"}),
+    "a token that is null": Reply(200, {**TOKEN_ANSWER, "token": None}),
+}
+
+
+@pytest.mark.parametrize("reply", NO_TOKEN.values(), ids=NO_TOKEN.keys())
+def test_answer_without_a_token_is_asked_for_twice_and_then_unavailable(client, upstream, pauses, reply):
+    upstream.replies = [reply]
+
+    with pytest.raises(CustomersUnavailable):
+        client.fetch_token(CREDENTIALS, HEADERS)
+
+    assert len(upstream.requests) == 2
+    assert pauses == [customers_client.PAUSE_SECONDS]

@@ -1,0 +1,89 @@
+// Swagger UI over the contract that this service serves, and a log-in for it.
+//
+// The token is in the memory of this page alone: closed or loaded again, the page has forgotten it.
+"use strict";
+
+const SCHEME = "operatorToken"; // as the contract names it
+const LATER = "The service does not answer. Try again.";
+
+const form = document.getElementById("log-in");
+const button = form.querySelector("button");
+const message = document.getElementById("message");
+
+let session = null; // {username, until, timer} of the log-in that the token comes from
+
+const ui = SwaggerUIBundle({
+  url: "openapi.json",
+  domNode: document.getElementById("swagger-ui"),
+  deepLinking: true,
+  displayRequestDuration: true,
+  defaultModelsExpandDepth: 0, // the schemas are there, closed
+  persistAuthorization: false,
+  validatorUrl: null, // else the document's address goes to a server of theirs
+  onComplete: () => {
+    button.disabled = false;
+    ui.getStore().subscribe(show);
+  },
+});
+
+// Swagger UI keeps who is logged in, and its own dialog can change it.
+function show() {
+  const isLoggedIn = ui.authSelectors.authorized().has(SCHEME);
+  if (!isLoggedIn && session) {
+    clearTimeout(session.timer);
+    session = null;
+  }
+  form.hidden = isLoggedIn;
+  document.getElementById("logged-in").hidden = !isLoggedIn;
+  document.getElementById("who").textContent = session
+    ? `Logged in as ${session.username} until ${session.until}`
+    : "Logged in with a token of your own";
+}
+
+async function logIn(event) {
+  event.preventDefault();
+  message.textContent = "";
+  button.disabled = true;
+  const { username, password } = Object.fromEntries(new FormData(form));
+  try {
+    const response = await fetch(form.dataset.path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ username, password }),
+    });
+    const answer = await response.json();
+    if (response.ok) {
+      begin(username, answer);
+    } else {
+      message.textContent = inWords(answer);
+    }
+  } catch {
+    message.textContent = LATER;
+  } finally {
+    button.disabled = false;
+  }
+}
+
+// A problem document for people; `errors` says which field is wrong.
+function inWords(problem) {
+  return problem.errors?.map((error) => `${error.pointer.replace("#/", "")} ${error.detail}`).join("; ") ?? problem.detail;
+}
+
+function begin(username, { token, expires_in }) {
+  form.reset();
+  const end = new Date(Date.now() + expires_in * 1000);
+  session = {
+    username,
+    until: end.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }),
+    timer: setTimeout(() => logOut("The token has expired. Log in again."), expires_in * 1000),
+  };
+  ui.preauthorizeApiKey(SCHEME, token);
+}
+
+function logOut(text) {
+  ui.authActions.logout([SCHEME]);
+  message.textContent = text;
+}
+
+form.addEventListener("submit", logIn);
+document.getElementById("log-out").addEventListener("click", () => logOut(""));
