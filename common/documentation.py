@@ -9,13 +9,16 @@ import hashlib
 import html
 import pathlib
 import string
+from typing import Any
 
 import falcon
+from falcon import Response
 
 from common import conditional, strict_json
-from common.config import ConfigError
+from common.config import ConfigError, Settings
 from common.contract import Contract
 from common.problems import NotFound
+from common.web import Request
 
 FOLDER = pathlib.Path(__file__).parent / "docs"
 
@@ -62,20 +65,20 @@ def require_files():
 class Documentation:
     """What a service serves of its contract: nothing where the setting API_DOCS is off."""
 
-    def __init__(self, document, settings):
+    def __init__(self, document: dict[str, Any], settings: Settings):
         self._is_on = settings.api_docs
         self._is_development = settings.app_env == "development"
         self._document = document
 
     @property
-    def contract(self):
+    def contract(self) -> Contract:
         """The contract to enforce; where the page is off its paths are unknown, as any other."""
         if self._is_on:
             return Contract(self._document)
         paths = {path: item for path, item in self._document["paths"].items() if not _is_ours(path)}
         return Contract({**self._document, "paths": paths})
 
-    def routes(self, *others):
+    def routes(self, *others: tuple[str, object]) -> list[tuple[str, object]]:
         """Return the routes of the document and the page, and `others` below /docs; none where it is off."""
         if not self._is_on:
             return []
@@ -111,14 +114,14 @@ def _is_ours(path):
 class Fixed:
     """`GET` of bytes that stay the same for as long as the program runs."""
 
-    def __init__(self, data, content_type, caching, headers=None):
+    def __init__(self, data: bytes, content_type: str, caching: str, headers: dict[str, str] | None = None):
         self._data = data
         self._content_type = content_type
         self._etag = conditional.entity_tag(hashlib.sha256(data).hexdigest()[:32])
         self._caching = {"ETag": self._etag, "Cache-Control": caching}
         self._headers = {"X-Content-Type-Options": "nosniff", **(headers or {})}
 
-    def on_get(self, req, resp):
+    def on_get(self, req: Request, resp: Response):
         """Send them, or 304."""
         resp.set_headers(self._caching)
         if conditional.is_unmodified(req.context.headers["If-None-Match"], self._etag):
@@ -138,7 +141,7 @@ class Assets:
             for name, (path, content_type) in _ASSETS.items()
         }
 
-    def on_get(self, req, resp, asset):
+    def on_get(self, req: Request, resp: Response, asset: str):
         """Send one of them, or 304."""
         file = self._files.get(asset)
         if file is None:

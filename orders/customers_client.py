@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import requests
@@ -43,7 +43,7 @@ class CustomersClient:
                 raise CustomerNotFound()
         raise CustomersUnavailable()
 
-    def fetch_token(self, credentials, headers):
+    def fetch_token(self, credentials: dict[str, str], headers: dict[str, str]) -> dict[str, Any]:
         """Return {token, token_type, expires_in} for {username, password}; `headers` go with the question.
 
         Raises `InvalidCredentials`, and `CustomersUnavailable` as `fetch` does. A log-in
@@ -56,7 +56,7 @@ class CustomersClient:
                 raise InvalidCredentials()
         raise CustomersUnavailable()
 
-    def _attempts(self, method, path, headers, **arguments):
+    def _attempts(self, method: str, path: str, headers: dict[str, str], **arguments) -> Iterator[tuple[int, Any]]:
         """Yield (status, parsed body) of each attempt that gave an answer in JSON."""
         for attempt in range(ATTEMPTS):
             if attempt:

@@ -121,7 +121,7 @@ class ContractClient:
         sent = {name.lower(): value for name, value in response.headers.items()}
         self._contract.check(method, path.partition("?")[0], response.status_code, sent, body)
         if response.status_code >= 400:
-            self._codes.add(body["code"])
+            self._codes.add(response.json["code"])
         return response
 
     def get(self, path, **arguments):

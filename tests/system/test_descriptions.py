@@ -52,12 +52,18 @@ def pattern_of(expected):
     return re.compile(pattern, re.DOTALL)
 
 
+def known_in(text, known):
+    """Return a text of a description with the values that are known by now."""
+    for varying, value in known.items():
+        text = text.replace(varying, value)
+    return text
+
+
 def replay(session, base, name):
     """Return (answers that are not as they stand there, the number of all)."""
     known, wrong = {}, []
-    for request, expected in exchanges(name):
-        for text, value in known.items():
-            request, expected = request.replace(text, value), expected.replace(text, value)
+    for request_as_shown, answer_as_shown in exchanges(name):
+        request, expected = known_in(request_as_shown, known), known_in(answer_as_shown, known)
         answer = shown(send(session, base, request), expected)
         match = pattern_of(expected).fullmatch(answer.strip())
         if match is None:

@@ -25,7 +25,8 @@ def test_missing_file_is_named_in_one_line_with_what_to_do(incomplete):
         documentation.require_files()
 
     message = str(caught.value)
-    assert "swagger-ui-bundle.js" in message and "API_DOCS=off" in message
+    assert "swagger-ui-bundle.js" in message
+    assert "API_DOCS=off" in message
     assert "docs.css" not in message
     assert "\n" not in message
 
