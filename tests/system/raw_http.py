@@ -45,7 +45,11 @@ class Connection:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
         if source is not None:
             self._socket.bind((source, 0))
-        self._socket.connect((address.hostname, address.port))
+        try:
+            self._socket.connect((address.hostname, address.port))
+        except OSError:
+            self._socket.close()
+            raise
         self._stream = self._socket.makefile("rb")
 
     def __enter__(self):
