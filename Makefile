@@ -35,7 +35,9 @@ test: $(INSTALLED) .venv/lambda/installed .local/nginx/nginx .local/chromium/chr
 	@exec python -m dev.stack test $(ARGS)
 
 contract: $(INSTALLED) ## Test the running programs against their documents for longer: EXAMPLES=1000
-	@EXAMPLES=$${EXAMPLES:-1000} exec python -m dev.stack test tests/system/test_fuzzing.py -rP
+	@export EXAMPLES=$${EXAMPLES:-1000}
+	[[ $$EXAMPLES =~ ^[1-9][0-9]*$$ ]] || { echo "contract: EXAMPLES must be a number, 1 or more" >&2; exit 2; }
+	exec python -m dev.stack test tests/system/test_fuzzing.py -rP
 
 lint: $(INSTALLED) ## Check the documents, the code, its types, the scripts and the container files (ONLY=types for some)
 	@exec python -m dev.lint $(ONLY)

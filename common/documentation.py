@@ -45,7 +45,7 @@ _CONTENT_SECURITY_POLICY = (
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-# What sql/seed.py adds. Nobody is told of it in production, where it is refused.
+# What sql/seed.py adds. The form has it only where it is there: not in production.
 _DEMO_USERNAME, _DEMO_PASSWORD = "demo", "demo-password"
 _DEMO_HINT = (
     f"<p>In development the demo operator is <code>{_DEMO_USERNAME}</code> / <code>{_DEMO_PASSWORD}</code>.</p>"
@@ -117,9 +117,11 @@ class Fixed:
     def __init__(self, data: bytes, content_type: str, caching: str, headers: dict[str, str] | None = None):
         self._data = data
         self._content_type = content_type
-        self._etag = conditional.entity_tag(hashlib.sha256(data).hexdigest()[:32])
-        self._caching = {"ETag": self._etag, "Cache-Control": caching}
         self._headers = {"X-Content-Type-Options": "nosniff", **(headers or {})}
+        # Of the headers too: a page that is kept keeps those that it came with.
+        version = hashlib.sha256(data + repr(self._headers).encode()).hexdigest()[:32]
+        self._etag = conditional.entity_tag(version)
+        self._caching = {"ETag": self._etag, "Cache-Control": caching}
 
     def on_get(self, req: Request, resp: Response):
         """Send them, or 304."""

@@ -70,7 +70,8 @@ class Worker(ThreadWorker):
         """
         parser: Any = conn.parser
         beginning = parser.unreader.buf.getvalue() if _is_kept(fs) else b""
-        if beginning:
+        # Some clients end a body with a line of its own, which begins no request (RFC 9112, 2.2).
+        if beginning.strip(b"\r\n"):
             self._submit(conn, beginning)
         else:
             super().finish_request(conn, fs)

@@ -1,5 +1,6 @@
 """Asks the Customers API for a customer or a token, over a connection kept by each thread."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -7,8 +8,10 @@ from typing import Any
 
 import requests
 
+from common import strict_json
+from common.auth import TOKEN_SECONDS
 from common.http_session import new_session, whole_call
-from common.problems import CustomerNotFound, CustomersUnavailable, InvalidCredentials
+from common.problems import CustomerNotFound, CustomersUnavailable, InvalidCredentials, MalformedJson
 
 # A read of one row takes milliseconds, a password some fifty. Twice this, and the caller's own time is spent.
 CALL_TIMEOUT = 1.9
@@ -18,6 +21,10 @@ PAUSE_SECONDS = 0.05
 _CUSTOMER_FIELDS = {"id": int, "name": str, "email": str, "phone": (str, type(None))}
 _TOKEN_FIELDS = {"token": str, "token_type": str, "expires_in": int}
 
+# Each log-in holds a thread while Customers works on the password, and anybody may send one. The
+# others of a worker's threads are for orders.
+LOGINS_AT_ONCE = 2
+
 
 class CustomersClient:
     """`GET /internal/customers/{id}` by service token, and `POST /auth/token`."""
@@ -26,6 +33,7 @@ class CustomersClient:
         self._base = base
         self._authorization = {"Authorization": f"Bearer {service_token}"}
         self._sleep = sleep
+        self._logins = threading.BoundedSemaphore(LOGINS_AT_ONCE)
         self._local = threading.local()
 
     def fetch(self, customer_id: int, headers: dict[str, str]) -> dict[str, Any]:
@@ -46,14 +54,19 @@ class CustomersClient:
     def fetch_token(self, credentials: dict[str, str], headers: dict[str, str]) -> dict[str, Any]:
         """Return {token, token_type, expires_in} for {username, password}; `headers` go with the question.
 
-        Raises `InvalidCredentials`, and `CustomersUnavailable` as `fetch` does. A log-in
-        changes nothing, so it may be repeated as well.
+        Raises `InvalidCredentials`, and `CustomersUnavailable` as `fetch` does, and at once when
+        LOGINS_AT_ONCE others are running. A log-in changes nothing, so it may be repeated as well.
         """
-        for status, body in self._attempts("POST", "/auth/token", headers, json=credentials):
-            if status == 200 and _has_fields(body, _TOKEN_FIELDS):
-                return body
-            if status == 401 and _is_problem(body, InvalidCredentials):
-                raise InvalidCredentials()
+        if not self._logins.acquire(blocking=False):
+            raise CustomersUnavailable("Too many log-ins at once; try again.")
+        try:
+            for status, body in self._attempts("POST", "/auth/token", headers, json=credentials):
+                if status == 200 and _is_token(body):
+                    return body
+                if status == 401 and _is_problem(body, InvalidCredentials):
+                    raise InvalidCredentials()
+        finally:
+            self._logins.release()
         raise CustomersUnavailable()
 
     def _attempts(self, method: str, path: str, headers: dict[str, str], **arguments) -> Iterator[tuple[int, Any]]:
@@ -71,8 +84,8 @@ class CustomersClient:
                     allow_redirects=False,
                     **arguments,
                 )
-                body = response.json()
-            except (requests.RequestException, ValueError):
+                body = strict_json.loads(response.content)
+            except (requests.RequestException, MalformedJson):
                 continue
             yield response.status_code, body
 
@@ -87,11 +100,21 @@ def _is_customer(body, customer_id):
     return _has_fields(body, _CUSTOMER_FIELDS) and body["id"] == customer_id
 
 
+def _is_token(body):
+    return (
+        _has_fields(body, _TOKEN_FIELDS)
+        and re.fullmatch(r"[A-Za-z0-9._-]{1,4096}", body["token"]) is not None
+        and body["token_type"] == "Bearer"
+        and 0 < body["expires_in"] <= TOKEN_SECONDS
+    )
+
+
 def _has_fields(body, fields):
     return (
         isinstance(body, dict)
         and body.keys() == fields.keys()
-        and all(isinstance(body[name], kind) for name, kind in fields.items())
+        # True and False are numbers to Python.
+        and all(isinstance(body[name], kind) and not isinstance(body[name], bool) for name, kind in fields.items())
     )
 
 

@@ -112,7 +112,7 @@ function authOf({ security }) {
 
 /** Return the converter's request with our values in place of those that it made up. */
 function requestOf(converted, operation, baseUrl) {
-  const { method, description, url, header } = converted.request;
+  const { method, description, url, header = [] } = converted.request;
   const valued = (parameter, value, disabled) => ({
     key: parameter.key,
     value,
@@ -131,8 +131,8 @@ function requestOf(converted, operation, baseUrl) {
       raw: [`{{${baseUrl}}}`, ...url.path].join("/"),
       host: [`{{${baseUrl}}}`],
       path: url.path,
-      query: url.query.map((it) => valued(it, valueOf(it.key, operation), true)),
-      variable: url.variable.map((it) => valued(it, valueOf(it.key, operation), false)),
+      query: (url.query ?? []).map((it) => valued(it, valueOf(it.key, operation), true)),
+      variable: (url.variable ?? []).map((it) => valued(it, valueOf(it.key, operation), false)),
     },
   };
   if (Object.keys(operation.examples).length > 0) {

@@ -3,7 +3,7 @@
 // The token is in the memory of this page alone: closed or loaded again, the page has forgotten it.
 "use strict";
 
-const SCHEME = "operatorToken"; // as the contract names it
+const SCHEME = "operatorToken", SERVICE_SCHEME = "serviceToken"; // as the contract names them
 const LATER = "The service does not answer. Try again.";
 
 const form = document.getElementById("log-in");
@@ -28,16 +28,20 @@ const ui = SwaggerUIBundle({
 
 // Swagger UI keeps who is logged in, and its own dialog can change it.
 function show() {
-  const isLoggedIn = ui.authSelectors.authorized().has(SCHEME);
-  if (!isLoggedIn && session) {
+  const authorized = ui.authSelectors.authorized();
+  const isLoggedIn = authorized.size > 0;
+  if (!authorized.has(SCHEME) && session) {
     clearTimeout(session.timer);
     session = null;
   }
   form.hidden = isLoggedIn;
   document.getElementById("logged-in").hidden = !isLoggedIn;
-  document.getElementById("who").textContent = session
+  const operator = session
     ? `Logged in as ${session.username} until ${session.until}`
-    : "Logged in with a token of your own";
+    : authorized.has(SCHEME) && "Logged in with a token of your own";
+  // Swagger UI sends this one wherever it is taken.
+  const service = authorized.has(SERVICE_SCHEME) && "Where the service token is taken, that is sent";
+  document.getElementById("who").textContent = [operator, service].filter(Boolean).join(". ");
 }
 
 async function logIn(event) {
@@ -50,6 +54,7 @@ async function logIn(event) {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ username, password }),
+      signal: AbortSignal.timeout(10_000),
     });
     const answer = await response.json();
     if (response.ok) {
@@ -75,15 +80,16 @@ function begin(username, { token, expires_in }) {
   session = {
     username,
     until: end.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }),
-    timer: setTimeout(() => logOut("The token has expired. Log in again."), expires_in * 1000),
+    timer: setTimeout(expire, expires_in * 1000),
   };
   ui.preauthorizeApiKey(SCHEME, token);
 }
 
-function logOut(text) {
+function expire() {
   ui.authActions.logout([SCHEME]);
-  message.textContent = text;
+  message.textContent = "The token has expired. Log in again.";
 }
 
 form.addEventListener("submit", logIn);
-document.getElementById("log-out").addEventListener("click", () => logOut(""));
+// What was sent stands in the page with its token: all of it goes.
+document.getElementById("log-out").addEventListener("click", () => location.reload());

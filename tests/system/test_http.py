@@ -337,6 +337,19 @@ def test_next_request_that_comes_with_the_body_of_a_refused_one_is_answered(stac
     assert health.status == 200
 
 
+def test_empty_line_after_a_body_is_no_request_and_holds_nobody(stack):
+    with Connection(stack.customers) as connection:
+        connection.send(request(*LOGIN, "Content-Length: 2", body=b"{}\r\n"))
+        first = connection.read()
+        # Longer than a thread waits for the rest of a request that has begun.
+        threading.Event().wait(6)
+        connection.send(HEALTH)
+        second = connection.read(timeout=5)
+
+    assert (first.status, first.code) == (400, "invalid_request")
+    assert second.status == 200
+
+
 # --- methods and targets ---------------------------------------------------------------
 
 

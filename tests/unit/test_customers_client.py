@@ -1,5 +1,7 @@
 """How Orders asks Customers: what counts as an answer, and what is asked a second time."""
 
+import json
+
 import pytest
 
 from common.problems import CustomerNotFound, CustomersUnavailable, InvalidCredentials
@@ -64,6 +66,9 @@ UNUSABLE = {
     "an id of text": Reply(200, {**CUSTOMER, "id": "1"}),
     "an array": Reply(200, [CUSTOMER]),
     "201": Reply(201, CUSTOMER),
+    "a name that is no text": Reply(200, json.dumps({**CUSTOMER, "name": "\ud800"}).encode()),
+    "an id that is true": Reply(200, {**CUSTOMER, "id": True}),
+    "nested without end": Reply(200, b"[" * 100_000),
 }
 
 
@@ -139,6 +144,13 @@ NO_TOKEN = {
     "HTML": Reply(200, b"<html>"),
     "a field too many": Reply(200, {**TOKEN_ANSWER, "refresh_token": "x"}),
     "a token that is null": Reply(200, {**TOKEN_ANSWER, "token": None}),
+    "an empty token": Reply(200, {**TOKEN_ANSWER, "token": ""}),
+    "a token with markup": Reply(200, {**TOKEN_ANSWER, "token": "<b>"}),
+    "another kind of token": Reply(200, {**TOKEN_ANSWER, "token_type": "mac"}),
+    "a token that has expired": Reply(200, {**TOKEN_ANSWER, "expires_in": 0}),
+    "a token for years": Reply(200, {**TOKEN_ANSWER, "expires_in": 10**9}),
+    "a time that is true": Reply(200, {**TOKEN_ANSWER, "expires_in": True}),
+    "nested without end": Reply(200, b"[" * 100_000),
 }
 
 
@@ -151,3 +163,26 @@ def test_answer_without_a_token_is_asked_for_twice_and_then_unavailable(client, 
 
     assert len(upstream.requests) == 2
     assert pauses == [customers_client.PAUSE_SECONDS]
+
+
+def test_log_in_beyond_those_that_run_is_refused_without_asking(upstream, monkeypatch):
+    monkeypatch.setattr(customers_client, "LOGINS_AT_ONCE", 0)
+    client = CustomersClient(upstream.base, TOKEN)
+
+    with pytest.raises(CustomersUnavailable) as caught:
+        client.fetch_token(CREDENTIALS, HEADERS)
+
+    assert caught.value.detail == "Too many log-ins at once; try again."
+    assert upstream.requests == []
+
+
+def test_log_in_that_has_ended_makes_room_for_the_next_however_it_ended(client, upstream):
+    refused = Reply(401, make_problem(401, "invalid_credentials"))
+    upstream.replies = [refused] * customers_client.LOGINS_AT_ONCE + [Reply(200, TOKEN_ANSWER)]
+
+    with pytest.raises(InvalidCredentials):
+        client.fetch_token(CREDENTIALS, HEADERS)
+    with pytest.raises(InvalidCredentials):
+        client.fetch_token(CREDENTIALS, HEADERS)
+
+    assert client.fetch_token(CREDENTIALS, HEADERS) == TOKEN_ANSWER
