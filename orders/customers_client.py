@@ -104,7 +104,7 @@ def _is_token(body):
     return (
         _has_fields(body, _TOKEN_FIELDS)
         and re.fullmatch(r"[A-Za-z0-9._-]{1,4096}", body["token"]) is not None
-        and body["token_type"] == "Bearer"
+        and body["token_type"] == "Bearer"  # noqa: S105 - what kind it is
         and 0 < body["expires_in"] <= TOKEN_SECONDS
     )
 

@@ -9,6 +9,7 @@ const LATER = "The service does not answer. Try again.";
 const form = document.getElementById("log-in");
 const button = form.querySelector("button");
 const message = document.getElementById("message");
+const toOperations = document.getElementById("to-operations"); // past the long text about them all
 
 let session = null; // {username, until, timer} of the log-in that the token comes from
 
@@ -22,6 +23,7 @@ const ui = SwaggerUIBundle({
   validatorUrl: null, // else the document's address goes to a server of theirs
   onComplete: () => {
     button.disabled = false;
+    toOperations.hidden = false;
     ui.getStore().subscribe(show);
   },
 });
@@ -91,5 +93,6 @@ function expire() {
 }
 
 form.addEventListener("submit", logIn);
-// What was sent stands in the page with its token: all of it goes.
-document.getElementById("log-out").addEventListener("click", () => location.reload());
+toOperations.addEventListener("click", () => document.querySelector(".opblock-tag-section").scrollIntoView());
+// What was sent stands in the page with its token: all of it goes. Not reload(): Swagger UI dislikes its own deep links.
+document.getElementById("log-out").addEventListener("click", () => location.replace(location.pathname));

@@ -309,10 +309,21 @@ def test_list_of_customers_is_the_real_one_and_401_after_logging_out(open_docs, 
     status, body = docs.call("list_customers", parameters={"limit": "2"})
     docs.page.get_by_role("button", name="Log out").click()
     expect(docs.page.locator("#log-in")).to_be_visible()
-    refused, problem = docs.call_again("list_customers")
+    expect(docs.page.get_by_role("button", name="Log in")).to_be_enabled()
+    left = docs.page.content()
+    refused, problem = docs.open().call("list_customers", parameters={"limit": "2"})
 
+    assert "Bearer ey" not in left
     assert (status, body) == (200, operator.get(stack.customers, "/customers", limit=2))
     assert (refused, problem["code"]) == (401, "authentication_required")
+
+
+def test_button_leads_past_the_text_to_the_operations(open_docs):
+    docs = open_docs("orders")
+
+    docs.page.get_by_role("button", name="Operations").click()
+
+    expect(docs.operation("create_product")).to_be_in_viewport()
 
 
 def test_list_of_products_is_the_real_one(open_docs, stack, operator):
@@ -351,6 +362,9 @@ def test_service_token_can_be_typed_into_the_dialog(open_docs, shop):
     answer = docs.call("get_internal_customer", parameters={"customer_id": str(shop.customer["id"])})
 
     assert answer == (200, shop.customer_snapshot)
+    expect(docs.page.locator("#who")).to_have_text("Where the service token is taken, that is sent")
+    docs.page.get_by_role("button", name="Log out").click()
+    expect(docs.page.locator("#log-in")).to_be_visible()
 
 
 # --- what it must not do ---------------------------------------------------------------

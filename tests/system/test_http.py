@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 import time
 import uuid
 from contextlib import ExitStack
