@@ -23,9 +23,19 @@ PASSWORD = os.environ.get("B2B_PASSWORD", "demo-password")
 # Seconds to connect, and between two bytes of the answer; an orchestrator's call may take 28.
 TIMEOUT = (3.0, 35.0)
 TRIES = 6  # with 15 to 31 seconds of waiting between them
-NO_OUTCOME = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+LONGEST_WAIT = 60
+NO_OUTCOME = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
+
+OF_ROW = "FROM orders WHERE customer_id = ? AND reference = ?"
 
 session = requests.Session()  # keeps connections; one for each thread
+# Else ~/.netrc replaces the token, and a proxy of the environment gets password and token to read.
+session.trust_env = False
 
 
 class Refused(Exception):
@@ -37,12 +47,11 @@ class Refused(Exception):
         self.problem = problem
 
 
-def send(method, url, **request):
+def send(method, url, may_log_in=True, **request):
     """Send until the outcome is known; return the answer's JSON, or raise `Refused`.
 
     Raises TimeoutError where it stays unknown: send the same again later, with the same key.
     """
-    logged_in = False
     wait = 0
     for attempt in range(TRIES):
         time.sleep(wait)
@@ -51,29 +60,39 @@ def send(method, url, **request):
             answer = session.request(method, url, timeout=TIMEOUT, allow_redirects=False, **request)
         except NO_OUTCOME:
             continue  # it may have taken effect or not
-        if answer.status_code < 300:
-            return answer.json() if answer.content else None
+        body = document(answer)
         # 429 and a key whose first request still runs (409) say when to come back, as 503 does.
-        if answer.status_code >= 500 or "Retry-After" in answer.headers:
-            wait = max(wait, int(answer.headers.get("Retry-After", 0)))
-            continue
-        problem = answer.json()
-        if logged_in or problem["code"] not in ("authentication_required", "invalid_token"):
-            raise Refused(problem)
+        later = answer.headers.get("Retry-After", "")
+        if later.isdecimal():
+            wait = min(max(wait, int(later)), LONGEST_WAIT)
+        if answer.status_code >= 500 or later or body is None:
+            continue  # without a document it is somebody else's answer, a gateway's say
+        if answer.status_code < 300:
+            return body
+        if not may_log_in or body["code"] not in ("authentication_required", "invalid_token"):
+            raise Refused(body)
         log_in()
-        logged_in, wait = True, 0
+        may_log_in, wait = False, 0
     raise TimeoutError(f"{method} {url}: the outcome is unknown")
+
+
+def document(answer):
+    """Return the JSON object that an answer of the API has; None for any other answer. A deletion's is {}."""
+    if answer.status_code == 204:
+        return {}
+    try:
+        body = answer.json()
+    except ValueError:
+        return None
+    is_success = answer.status_code in (200, 201)
+    return body if isinstance(body, dict) and (is_success or {"code", "detail", "request_id"} <= body.keys()) else None
 
 
 def log_in():
     """Get a token; it lasts two hours, and `send` comes back here when it has ended."""
-    token = send("POST", f"{CUSTOMERS}/auth/token", json={"username": USERNAME, "password": PASSWORD})["token"]
-
-    def sign(request):
-        request.headers["Authorization"] = f"Bearer {token}"
-        return request
-
-    session.auth = sign  # a header of the session would give way to an entry in ~/.netrc
+    credentials = {"username": USERNAME, "password": PASSWORD}
+    token = send("POST", f"{CUSTOMERS}/auth/token", may_log_in=False, json=credentials)["token"]
+    session.headers["Authorization"] = f"Bearer {token}"
 
 
 def every(url, **filters):
@@ -88,25 +107,39 @@ def every(url, **filters):
 def order(reference, customer_id, items):
     """Make and confirm an order and return it: once, however often this is called or killed.
 
+    After `Refused` nothing was ordered, and the reference is free for another try, of less say. Raises
+    ValueError if the reference was sent with other items.
+
     The key is good for 24 hours. Then `customer_reference` makes a repeat a refusal, `duplicate_reference`.
     """
-    body = {"customer_id": customer_id, "items": items, "customer_reference": reference}
-    body["idempotency_key"] = str(uuid.uuid4())
+    wanted = {"customer_id": customer_id, "items": items, "customer_reference": reference}
+    row = (customer_id, reference)
     with closing(open_outbox()) as outbox:
         # Written down before it is sent. What an earlier call wrote stays, and is what goes out again.
-        outbox.execute("INSERT OR IGNORE INTO orders VALUES (?, ?, NULL)", (reference, json.dumps(body)))
-        body, answer = outbox.execute("SELECT body, answer FROM orders WHERE reference = ?", (reference,)).fetchone()
+        new = (*row, str(uuid.uuid4()), json.dumps(wanted))
+        outbox.execute("INSERT OR IGNORE INTO orders VALUES (?, ?, ?, ?, NULL)", new)
+        key, body, answer = outbox.execute(f"SELECT idempotency_key, body, answer {OF_ROW}", row).fetchone()
+        if json.loads(body) != wanted:
+            raise ValueError(f"{reference} was sent with other items")
         if answer is None:
-            made = send("POST", f"{ORCHESTRATOR}/orchestrator/create-and-confirm-order", json=json.loads(body))
+            sent = {**wanted, "idempotency_key": key}
+            try:
+                made = send("POST", f"{ORCHESTRATOR}/orchestrator/create-and-confirm-order", json=sent)
+            except Refused:
+                outbox.execute(f"DELETE {OF_ROW}", row)
+                raise
             answer = json.dumps(made["data"]["order"])
-            outbox.execute("UPDATE orders SET answer = ? WHERE reference = ?", (answer, reference))
+            outbox.execute("UPDATE orders SET answer = ? WHERE customer_id = ? AND reference = ?", (answer, *row))
     return json.loads(answer)
 
 
 def open_outbox():
     """Open the table of orders to send, which an ERP has in its own database. Each statement commits."""
     outbox = sqlite3.connect("outbox.db", isolation_level=None)
-    outbox.execute("CREATE TABLE IF NOT EXISTS orders (reference TEXT PRIMARY KEY, body TEXT NOT NULL, answer TEXT)")
+    outbox.execute(
+        "CREATE TABLE IF NOT EXISTS orders (customer_id INT, reference TEXT, idempotency_key TEXT NOT NULL,"
+        " body TEXT NOT NULL, answer TEXT, PRIMARY KEY (customer_id, reference))"
+    )
     return outbox
 
 
@@ -117,20 +150,6 @@ def order_in_two_calls(key, body):
     return send("POST", f"{ORDERS}/orders/{made['id']}/confirm", headers=headers)
 
 
-def order_what_there_is(reference, customer_id, items):
-    """Order less of what is short; return None if nothing is left. `items` names each product once."""
-    try:
-        return order(reference, customer_id, items)
-    except Refused as refusal:
-        if refusal.code != "insufficient_stock":
-            raise
-        stock = {line["product_id"]: line["available"] for line in refusal.problem["items"]}
-    items = [{**line, "qty": min(line["qty"], stock.get(line["product_id"], line["qty"]))} for line in items]
-    items = [line for line in items if line["qty"] > 0]
-    # Another order, so another reference and another key.
-    return order(f"{reference}-rest", customer_id, items) if items else None
-
-
 def customer(name, email):
     """Return the customer with this email, added if there is none. The email serves as the key."""
     try:
@@ -138,5 +157,5 @@ def customer(name, email):
     except Refused as refusal:
         if refusal.code != "email_taken":
             raise
-    found = every(f"{CUSTOMERS}/customers", search=email)
+    found = every(f"{CUSTOMERS}/customers", search=email[:100])  # as long as a search may be
     return next(customer for customer in found if customer["email"].lower() == email.lower())

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.system.conftest import ROOT, free_ports
+from tests.system.conftest import ROOT, Shop, free_ports
 from tests.system.proxy import ScriptedProxy, answer, drop, drop_after, hang_after
 
 ORCHESTRATE = "/orchestrator/create-and-confirm-order"
@@ -219,6 +219,42 @@ def test_retry_after_is_honoured(caller, shop, status):
     assert [listed["id"] for listed in shop.orders()] == [order["id"]]
 
 
+@pytest.mark.parametrize(("value", "longest"), [("Wed, 25 Nov 2026 21:00:00 GMT", 1), ("1.5", 1), ("9" * 30, 60)])
+def test_odd_retry_after_neither_fails_nor_waits_for_ever(caller, shop, value, longest):
+    caller.orchestrator.script("POST", ORCHESTRATE, fail_after(503, headers=[("Retry-After", value)]), times=1)
+
+    _, waits = caller.run(order_of(shop), before="client.log_in()")
+
+    assert 0 < max(waits) <= longest
+
+
+FOREIGN = {
+    "redirect": (302, "text/html", b"", [("Location", "/elsewhere")]),
+    "page": (200, "text/html", b"<html>", []),
+    "nothing": (200, "application/json", b"", []),
+    "a list": (200, "application/json", b"[]", []),
+    "a gateway's refusal": (403, "application/json", b'{"message": "Forbidden"}', []),
+    "a refusal in HTML": (400, "text/html", b"<html>", []),
+    "what is not compressed as it says": (201, "application/json", b"{}", [("Content-Encoding", "gzip")]),
+}
+
+
+@pytest.mark.parametrize("foreign", FOREIGN.values(), ids=FOREIGN)
+def test_answer_of_somebody_else_says_nothing_and_the_order_is_made_once(caller, shop, foreign):
+    status, content_type, body, headers = foreign
+
+    def misanswer(proxy, handler, forward):
+        forward()
+        answer(handler, status, content_type, body, headers)
+
+    caller.orchestrator.script("POST", ORCHESTRATE, misanswer, times=1)
+
+    order, _ = caller.run(order_of(shop), before="client.log_in()")
+
+    assert [listed["id"] for listed in shop.orders()] == [order["id"]]
+    assert caller.orchestrator.count("POST", ORCHESTRATE) == 2
+
+
 # --- refusals --------------------------------------------------------------------------
 
 
@@ -229,40 +265,50 @@ def test_refusal_is_not_repeated(caller, shop):
     assert caller.orchestrator.count("POST", ORCHESTRATE) == 1
 
 
-def test_what_there_is_of_short_products_is_ordered(caller, shop, operator, stack):
-    none_left = operator.create(
-        stack.orders, "/products", {"sku": uuid.uuid4().hex, "name": "Rare", "price_cents": 1, "stock": 0}
-    )
-    items = [{"product_id": shop.product["id"], "qty": 60}, {"product_id": none_left["id"], "qty": 1}]
+def test_refused_order_can_be_corrected_under_its_reference(caller, shop):
+    call = order_of(shop, qty=shop.initial_stock + 1)
+    caller.fail(call)
 
-    order, _ = caller.run(f"client.order_what_there_is({uuid.uuid4().hex!r}, {shop.customer['id']}, {items!r})")
+    order, _ = caller.run(call.replace(str(shop.initial_stock + 1), str(shop.initial_stock)))
 
-    assert [(line["product_id"], line["qty"]) for line in order["items"]] == [(shop.product["id"], shop.initial_stock)]
-    assert shop.stock() == 0
+    assert [line["qty"] for line in order["items"]] == [shop.initial_stock]
+    assert [listed["id"] for listed in shop.orders()] == [order["id"]]
 
 
-def test_nothing_left_is_no_order(caller, shop):
-    caller.run(order_of(shop, qty=shop.initial_stock))
-    items = [{"product_id": shop.product["id"], "qty": 1}]
+def test_reference_with_other_items_is_an_error_and_no_order(caller, shop):
+    call = order_of(shop, qty=1)
+    order, _ = caller.run(call)
 
-    order, _ = caller.run(f"client.order_what_there_is({uuid.uuid4().hex!r}, {shop.customer['id']}, {items!r})")
+    error = caller.fail(call.replace("'qty': 1", "'qty': 2"))
 
-    assert order is None
-    assert len(shop.orders()) == 1
+    assert error.startswith("ValueError: ")
+    assert [listed["id"] for listed in shop.orders()] == [order["id"]]
 
 
-def test_another_refusal_is_passed_on(caller, shop):
-    items = [{"product_id": 2**62, "qty": 1}]
+def test_two_customers_may_have_the_same_reference(caller, operator):
+    shops = Shop(operator), Shop(operator)
+    calls = [order_of(shop).split(",", 1)[1] for shop in shops]
 
-    error = caller.fail(f"client.order_what_there_is({uuid.uuid4().hex!r}, {shop.customer['id']}, {items!r})")
+    first, _ = caller.run(f"client.order('PO-1',{calls[0]}")
+    second, _ = caller.run(f"client.order('PO-1',{calls[1]}")
 
-    assert error.startswith("client.Refused: ('product_not_found', ")
+    assert [listed["id"] for listed in shops[0].orders()] == [first["id"]]
+    assert [listed["id"] for listed in shops[1].orders()] == [second["id"]]
 
 
 def test_taken_email_finds_the_customer_in_any_case_of_letters(caller, shop):
     found, _ = caller.run(f"client.customer('Other name', {shop.customer['email'].upper()!r})")
 
     assert found == shop.customer
+
+
+def test_taken_email_that_is_longer_than_a_search_is_found(caller):
+    email = f"{uuid.uuid4().hex}@{'long.' * 40}test"
+    added, _ = caller.run(f"client.customer('First', {email!r})")
+
+    found, _ = caller.run(f"client.customer('Second', {email!r})")
+
+    assert found == added
 
 
 def test_customer_is_added_once_when_the_answer_is_lost(caller, operator, stack):
@@ -276,12 +322,7 @@ def test_customer_is_added_once_when_the_answer_is_lost(caller, operator, stack)
 
 # --- the token -------------------------------------------------------------------------
 
-SPENT_TOKEN = """
-def sign(request):
-    request.headers["Authorization"] = "Bearer spent"
-    return request
-client.session.auth = sign
-"""
+SPENT_TOKEN = "client.session.headers['Authorization'] = 'Bearer spent'"
 
 
 def test_ended_token_is_renewed_and_the_order_made_once(caller, shop):
@@ -299,6 +340,28 @@ def test_token_that_is_refused_though_new_is_an_error(caller):
     error = caller.fail("list(client.every(client.ORDERS + '/orders'))")
 
     assert error.startswith("client.Refused: ('invalid_token', ")
+    assert caller.customers.count("POST", "/auth/token") == 1
+
+
+@pytest.mark.parametrize("code", ["authentication_required", "invalid_token"])
+def test_log_in_that_is_refused_for_want_of_a_token_does_not_go_round(caller, code):
+    problem = json.dumps({"code": code, "detail": "No.", "request_id": "1"}).encode()
+    caller.customers.script(
+        "POST", "/auth/token", lambda _, handler, __: answer(handler, 401, "application/json", problem)
+    )
+
+    error = caller.fail("list(client.every(client.ORDERS + '/orders'))")
+
+    assert error.startswith(f"client.Refused: ('{code}', ")
+    assert caller.customers.count("POST", "/auth/token") == 1
+
+
+def test_password_goes_to_no_proxy_of_the_environment(caller):
+    caller.environ |= {"http_proxy": "http://127.0.0.1:1", "NO_PROXY": "", "no_proxy": ""}
+
+    _, waits = caller.run("client.log_in()")
+
+    assert waits == [0]
     assert caller.customers.count("POST", "/auth/token") == 1
 
 

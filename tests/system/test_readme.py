@@ -102,6 +102,16 @@ def test_curl_with_an_ended_token_asks_for_another(stack, tmp_path, log_in_and_o
     assert outputs_of(shell)[-1] == "log in again, then run this again"
 
 
+def test_curl_that_reaches_nobody_says_so_whatever_an_earlier_answer_was(stack, tmp_path, log_in_and_order):
+    log_in, order = log_in_and_order
+    (tmp_path / "answer.json").write_text('{"success": true}')
+    nobody = "http://127.0.0.1:1"
+
+    shell = run_shell([log_in, order.replace("--retry 5", "--retry 0")], stack, tmp_path, orchestrator=nobody)
+
+    assert outputs_of(shell)[-1] == "the outcome is unknown: run this again"
+
+
 def test_python_for_callers_prints_what_stands_below_it(stack, tmp_path):
     _, (code, expected) = examples("For callers", "python")
     environ = {"B2B_CUSTOMERS": stack.customers, "B2B_ORDERS": stack.orders, "B2B_ORCHESTRATOR": stack.orchestrator}
