@@ -76,6 +76,16 @@ class Worker(ThreadWorker):
         else:
             super().finish_request(conn, fs)
 
+    def _keepalive_after(self, conn, keepalive):
+        """Close a connection also where the rest of a body makes no sense, or does not come.
+
+        The base class logs those errors with their text, which quotes what was sent.
+        """
+        try:
+            return super()._keepalive_after(conn, keepalive)
+        except (OSError, ParseException):
+            return False
+
     def _submit(self, conn, beginning):
         conn.close = partial(self._close, conn)
         done = self._pool_for(beginning).submit(self.handle, conn)

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.system.conftest import wait_until
 from tests.system.raw_http import Connection, exchange, request
 
 HOST = "Host: api.example"
@@ -198,6 +199,18 @@ def test_broken_chunks_are_411_and_end_the_connection(stack, chunks):
     answers = exchange(stack.customers, request(*LOGIN, "Transfer-Encoding: chunked", body=chunks) + SMUGGLED)
 
     assert [(answer.status, answer.code) for answer in answers] == [(411, "length_required")]
+
+
+def test_nothing_of_a_broken_chunk_is_logged(stack):
+    secret = f"no-number-{uuid.uuid4().hex}"
+
+    answers = exchange(stack.customers, request(*LOGIN, "Transfer-Encoding: chunked", body=f"{secret}\r\n".encode()))
+    # What is logged after it, so that it must be there.
+    (later,) = exchange(stack.customers, b"nonsense\r\n\r\n")
+    wait_until(lambda: later.request_id in "".join(stack.log))
+
+    assert [(answer.status, answer.code) for answer in answers] == [(411, "length_required")]
+    assert secret not in "".join(stack.log)
 
 
 @pytest.mark.parametrize("size", [BODY_LIMIT + 1, 1_000_000], ids=["one byte more", "1 MB"])
