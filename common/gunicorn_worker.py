@@ -82,7 +82,7 @@ class Worker(ThreadWorker):
         The base class logs those errors with their text, which quotes what was sent.
         """
         try:
-            return super()._keepalive_after(conn, keepalive)
+            return super()._keepalive_after(conn, keepalive)  # pyright: ignore[reportAttributeAccessIssue] - no stub
         except (OSError, ParseException):
             return False
 

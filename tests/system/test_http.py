@@ -207,7 +207,7 @@ def test_nothing_of_a_broken_chunk_is_logged(stack):
     answers = exchange(stack.customers, request(*LOGIN, "Transfer-Encoding: chunked", body=f"{secret}\r\n".encode()))
     # What is logged after it, so that it must be there.
     (later,) = exchange(stack.customers, b"nonsense\r\n\r\n")
-    wait_until(lambda: later.request_id in "".join(stack.log))
+    wait_until(lambda: str(later.request_id) in "".join(stack.log))
 
     assert [(answer.status, answer.code) for answer in answers] == [(411, "length_required")]
     assert secret not in "".join(stack.log)
