@@ -31,8 +31,6 @@ NO_OUTCOME = (
     requests.exceptions.ContentDecodingError,
 )
 
-OF_ROW = "FROM orders WHERE customer_id = ? AND reference = ?"
-
 session = requests.Session()  # keeps connections; one for each thread
 # Else ~/.netrc replaces the token, and a proxy of the environment gets password and token to read.
 session.trust_env = False
@@ -118,7 +116,10 @@ def order(reference, customer_id, items):
         # Written down before it is sent. What an earlier call wrote stays, and is what goes out again.
         new = (*row, str(uuid.uuid4()), json.dumps(wanted))
         outbox.execute("INSERT OR IGNORE INTO orders VALUES (?, ?, ?, ?, NULL)", new)
-        key, body, answer = outbox.execute(f"SELECT idempotency_key, body, answer {OF_ROW}", row).fetchone()
+        found = outbox.execute(
+            "SELECT idempotency_key, body, answer FROM orders WHERE customer_id = ? AND reference = ?", row
+        )
+        key, body, answer = found.fetchone()
         if json.loads(body) != wanted:
             raise ValueError(f"{reference} was sent with other items")
         if answer is None:
@@ -126,7 +127,7 @@ def order(reference, customer_id, items):
             try:
                 made = send("POST", f"{ORCHESTRATOR}/orchestrator/create-and-confirm-order", json=sent)
             except Refused:
-                outbox.execute(f"DELETE {OF_ROW}", row)
+                outbox.execute("DELETE FROM orders WHERE customer_id = ? AND reference = ?", row)
                 raise
             answer = json.dumps(made["data"]["order"])
             outbox.execute("UPDATE orders SET answer = ? WHERE customer_id = ? AND reference = ?", (answer, *row))

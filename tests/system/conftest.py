@@ -32,6 +32,7 @@ from tests.system.proxy import ScriptedProxy
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 START_SECONDS = 90
+PROGRAMS = ("customers", "orders", "orchestrator")
 
 
 def free_ports(count):
@@ -71,6 +72,30 @@ def run_module(*arguments, environ, stdin=""):
     )
 
 
+def start_module(*arguments, environ):
+    """Start `python -m …` in the repository and return it at once; what it says is in its `stdout`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def free_stack_ports():
+    """Return the settings that give a stack ports of its own."""
+    customers, orders, orchestrator, _ = free_ports(4)  # serverless offline takes two
+    return {"CUSTOMERS_PORT": str(customers), "ORDERS_PORT": str(orders), "ORCHESTRATOR_PORT": str(orchestrator)}
+
+
+def bases_of(environ):
+    """Return {program: its address} of a stack that runs in `environ`."""
+    return {name: f"http://127.0.0.1:{environ[f'{name.upper()}_PORT']}" for name in PROGRAMS}
+
+
 @dataclass
 class Stack:
     """Where the programs are, and the environment in which they run."""
@@ -87,22 +112,13 @@ class Stack:
 @pytest.fixture(scope="session")
 def stack_environ(system_schema):
     """The environment of a stack with ports and a schema of its own."""
-    customers, orders, orchestrator, _ = free_ports(4)  # serverless offline takes two
-    return {
-        **os.environ,
-        "DB_NAME": system_schema,
-        "CUSTOMERS_PORT": str(customers),
-        "ORDERS_PORT": str(orders),
-        "ORCHESTRATOR_PORT": str(orchestrator),
-    }
+    return {**os.environ, "DB_NAME": system_schema, **free_stack_ports()}
 
 
 @pytest.fixture(scope="session")
 def stack(stack_environ):
     """The whole stack, started by the command that `make run` uses, with proxies in between."""
-    customers = f"http://127.0.0.1:{stack_environ['CUSTOMERS_PORT']}"
-    orders = f"http://127.0.0.1:{stack_environ['ORDERS_PORT']}"
-    orchestrator = f"http://127.0.0.1:{stack_environ['ORCHESTRATOR_PORT']}"
+    customers, orders, orchestrator = bases_of(stack_environ).values()
     with ScriptedProxy(customers) as customers_proxy, ScriptedProxy(orders) as orders_proxy:
         environ = {**stack_environ, "CUSTOMERS_API_BASE": customers_proxy.base, "ORDERS_API_BASE": orders_proxy.base}
         stack = Stack(customers, orders, orchestrator, environ, customers_proxy, orders_proxy)
@@ -113,15 +129,7 @@ def stack(stack_environ):
 
 def start_stack(environ, log):
     """Start `python -m dev.stack run` and return it when it says that it is ready."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dev.stack", "run"],
-        cwd=ROOT,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = start_module("dev.stack", "run", environ=environ)
     ready = threading.Event()
 
     def read():

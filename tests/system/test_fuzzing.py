@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.system.conftest import ROOT, Operator, free_ports, start_stack, stop_stack
+from tests.system.conftest import ROOT, Operator, bases_of, free_stack_ports, start_stack, stop_stack
 from tests.system.services import connect
 
 CONFIGURATION = (pathlib.Path(__file__).parent / "schemathesis.toml").read_text()
@@ -40,18 +40,9 @@ RUNS = [
 @pytest.fixture(scope="module")
 def programs(stack_environ):
     """The three programs with the demo data."""
-    customers, orders, orchestrator, _ = free_ports(4)
-    environ = {
-        **stack_environ,
-        "DB_NAME": stack_environ["DB_NAME"] + "_fuzzed",
-        "CUSTOMERS_PORT": str(customers),
-        "ORDERS_PORT": str(orders),
-        "ORCHESTRATOR_PORT": str(orchestrator),
-    }
-    ports = {"customers": customers, "orders": orders, "orchestrator": orchestrator}
-    bases = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    environ = {**stack_environ, "DB_NAME": stack_environ["DB_NAME"] + "_fuzzed", **free_stack_ports()}
     process = start_stack(environ, [])
-    yield SimpleNamespace(**bases, environ=environ)
+    yield SimpleNamespace(**bases_of(environ), environ=environ)
     stop_stack(process)
     with connect(environ) as connection:
         connection.cursor().execute(f"DROP DATABASE {environ['DB_NAME']}")

@@ -3,13 +3,12 @@
 import os
 import signal
 import subprocess
-import sys
 
 import mysql.connector
 import pytest
 from mysql.connector import errors
 
-from tests.system.conftest import ROOT, free_ports, run_module, wait_until
+from tests.system.conftest import ROOT, free_ports, run_module, start_module, wait_until
 
 APPLIED = "applied 0001_schema.sql."
 NOTHING = "nothing to apply."
@@ -55,15 +54,7 @@ def migrate(environ):
 
 def start_migration(environ):
     """Start a migration and go on."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "sql.migrate"],
-        cwd=ROOT,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return start_module("sql.migrate", environ=environ)
 
 
 def kill(process):
