@@ -102,6 +102,22 @@ def test_running_server_on_another_port_is_one_line(own_server):
     assert run.stderr == f"mysql-server: MySQL runs on port {own_server.port} instead of {other}; stop it first.\n"
 
 
+def test_further_options_win_over_ours(server):
+    server.run("start", MYSQL_OPTIONS=" --log-bin  --max-connections=7")
+
+    answer = server.query("SELECT @@log_bin, @@max_connections, @@sync_binlog;")
+
+    assert answer == "1\t7\t1\n"
+
+
+def test_option_that_mysql_does_not_know_is_one_line(server):
+    run = server.run("start", MYSQL_OPTIONS="--no-such-option")
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == f"mysql-server: MySQL did not start; see {server.home}/mysql.log\n"
+    wait_until(lambda: server.pids() == [])  # the daemon says that it failed, then ends
+
+
 # --- stopping, killing, destroying -----------------------------------------------------
 
 
