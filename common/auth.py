@@ -3,9 +3,12 @@
 Knows no HTTP framework and no database, so that the Lambda can use it as it is.
 """
 
+import functools
 import hashlib
 import hmac
+import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
@@ -21,6 +24,8 @@ AUDIENCE = "b2b-back-office"
 ALGORITHMS = ["HS256"]  # ours, never the token's choice (RFC 8725, section 3.1)
 TOKEN_SECONDS = 2 * 60 * 60
 LEEWAY_SECONDS = 10  # clocks of two machines differ by this much at most
+# Verifying one takes 70 µs, a fifth of reading a product. Each takes a kilobyte here.
+VERIFIED_TOKENS = 1000
 
 _READ = ("customers:read", "products:read", "orders:read")
 _WRITE = ("customers:write", "products:write", "orders:write")
@@ -54,10 +59,13 @@ class Caller:
 class Authenticator:
     """Checks bearer tokens against the configured secrets, current and previous."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time):
         self._keys = {_key_id(secret): secret for secret in settings.jwt_secrets}
         self._signing_secret = settings.jwt_secrets[0]
         self._service_tokens = [token.encode() for token in settings.service_tokens]
+        self._clock = clock  # seconds since 1970
+        # Keeps successes alone: what is refused is an exception.
+        self._verify = functools.lru_cache(VERIFIED_TOKENS)(self._verify_token)
 
     def issue_token(self, username: str, role: str, now: datetime) -> str:
         """Return a signed token of TOKEN_SECONDS for an operator."""
@@ -93,6 +101,14 @@ class Authenticator:
         return any([hmac.compare_digest(token, known) for known in self._service_tokens])  # noqa: C419
 
     def _operator(self, token):
+        caller, expires_at = self._verify(token)
+        # A kept one is good for no longer than a new one.
+        if expires_at <= self._clock() - LEEWAY_SECONDS:
+            raise InvalidToken()
+        return caller
+
+    def _verify_token(self, token) -> tuple[Caller, int]:
+        """Return (caller, when the token expires, in seconds since 1970)."""
         try:
             # The header picks one of our keys by name. Nothing else in it is read:
             # no jku, no x5u, no embedded key (RFC 8725, section 3.10).
@@ -106,7 +122,7 @@ class Authenticator:
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["iss", "aud", "sub", "iat", "exp", "jti", "scope"]},
             )
-            return Caller("operatorToken", claims["sub"], frozenset(claims["scope"].split()))
+            return Caller("operatorToken", claims["sub"], frozenset(claims["scope"].split())), int(claims["exp"])
         except (jwt.PyJWTError, KeyError, AttributeError, ValueError, RecursionError) as ex:
             # RecursionError: a header of nothing but brackets; the rest: fields of odd types.
             raise InvalidToken() from ex

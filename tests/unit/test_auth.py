@@ -1,7 +1,9 @@
 """Tokens and callers, without HTTP. What is refused over HTTP is in tests/api/test_tokens.py."""
 
 import dataclasses
+from contextlib import nullcontext
 
+import jwt
 import pytest
 
 from common import times
@@ -11,6 +13,10 @@ from tests.factories import forge_token
 
 SECRET = "c" * 32
 PREVIOUS = "p" * 32
+
+
+def refuse(*arguments, **options):
+    raise jwt.InvalidTokenError
 
 
 @pytest.fixture
@@ -62,6 +68,31 @@ def test_token_says_nothing_of_the_secret(rotated):
 
     assert SECRET not in token
     assert forge_token(token, SECRET) != forge_token(token, PREVIOUS)
+
+
+def test_token_is_verified_once(rotated, monkeypatch):
+    authenticator = Authenticator(rotated)
+    header = "Bearer " + authenticator.issue_token("maria", "viewer", times.utc_now())
+    caller = authenticator.identify(header)
+    monkeypatch.setattr(jwt, "decode", refuse)
+
+    assert authenticator.identify(header) == caller
+    with pytest.raises(InvalidToken):
+        authenticator.identify("Bearer " + authenticator.issue_token("maria", "viewer", times.utc_now()))
+
+
+@pytest.mark.parametrize(("late", "is_good"), [(9, True), (10, False)])
+def test_verified_token_is_good_no_longer_than_a_new_one(rotated, late, is_good):
+    now = times.utc_now()
+    seconds = [times.to_epoch(now)]
+    authenticator = Authenticator(rotated, clock=lambda: seconds[-1])
+    header = "Bearer " + authenticator.issue_token("maria", "viewer", now)
+    authenticator.identify(header)
+
+    seconds.append(seconds[0] + TOKEN_SECONDS + late)
+
+    with nullcontext() if is_good else pytest.raises(InvalidToken):
+        authenticator.identify(header)
 
 
 @pytest.mark.parametrize("late", [0, 5])
