@@ -13,11 +13,7 @@ from common.problems import MalformedJson
 def loads(data: bytes) -> Any:
     """Parse UTF-8 bytes; raise `MalformedJson` for anything that is not strict JSON."""
     try:
-        value = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_unique_names,
-            parse_constant=_refuse,
-        )
+        value = _decoder.decode(data.decode("utf-8"))
         # Only an escape can make a lone surrogate: the UTF-8 decoder refuses a raw one.
         if b"\\u" in data:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
@@ -29,12 +25,12 @@ def loads(data: bytes) -> Any:
 
 def dumps(value: Any) -> bytes:
     """Return compact UTF-8 bytes: the one way in which a body is rendered."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _encoder.encode(value).encode()
 
 
 def canonical(value: Any) -> bytes:
     """Return bytes that are equal for equal values, whatever the order of their names."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+    return _canonical_encoder.encode(value).encode()
 
 
 def _unique_names(pairs):
@@ -46,3 +42,9 @@ def _unique_names(pairs):
 
 def _refuse(constant):
     raise ValueError("not a JSON number")
+
+
+# Made once: json.loads and json.dumps make theirs for each call that has options.
+_decoder = json.JSONDecoder(object_pairs_hook=_unique_names, parse_constant=_refuse)
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_canonical_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
