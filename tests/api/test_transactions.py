@@ -4,6 +4,7 @@ import threading
 
 import mysql.connector
 import pytest
+from mysql.connector.connection_cext import CMySQLConnection
 
 from common.database import ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT, MAX_ATTEMPTS
 from common.problems import Busy, DatabaseUnavailable
@@ -146,7 +147,7 @@ def test_read_survives_one_dead_connection_and_no_more(make_database, kill):
 
 
 def test_driver_is_the_c_extension(database):
-    assert database.read(lambda cursor: type(cursor).__name__).startswith("CMySQLCursor")
+    assert database.read(lambda cursor: type(cursor.connection)) is CMySQLConnection
 
 
 def test_stacked_query_is_a_syntax_error_and_changes_nothing(database, factory):
