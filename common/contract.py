@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from jsonschema.protocols import Validator
-
 from common import strict_json
 from common.auth import Caller
 from common.problems import (
@@ -27,7 +25,7 @@ from common.problems import (
     InvalidRequest,
     UnsupportedMediaType,
 )
-from common.schemas import MAX_ERRORS, compile_schema, make_error, violations
+from common.schemas import MAX_ERRORS, Schema, compile_schema, make_error, violations
 
 MAX_BODY_BYTES = 65_536  # an order of 100 lines takes about 5,000
 _MAX_QUERY_FIELDS = 20  # no list has half as many
@@ -107,8 +105,8 @@ class Parameter:
 
     name: str
     place: str  # query or header
-    schema: dict[str, Any]
-    validator: Validator
+    definition: dict[str, Any]
+    schema: Schema
 
     @property
     def pointer(self) -> str:
@@ -119,9 +117,9 @@ class Parameter:
         """Return (value, errors) for the text that was sent."""
         value = text
         # As JSON writes it: Python's int() takes "+1", "007", "1_000" and Arabic digits too.
-        if self.schema.get("type") == "integer" and re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text):
+        if self.definition.get("type") == "integer" and re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text):
             value = int(text)
-        return value, violations(self.validator, value, self.pointer)
+        return value, violations(self.schema, value, self.pointer)
 
 
 class Operation:
@@ -170,7 +168,7 @@ class Operation:
             pairs = parse_qsl(query_string, keep_blank_values=True, errors="strict", max_num_fields=_MAX_QUERY_FIELDS)
         except ValueError as ex:
             raise InvalidRequest(errors=[make_error("query", "malformed", "is not a list of UTF-8 fields")]) from ex
-        values = {name: parameter.schema.get("default") for name, parameter in self.query.items()}
+        values = {name: parameter.definition.get("default") for name, parameter in self.query.items()}
         seen = set()
         errors = []
         for name, text in pairs:
@@ -249,8 +247,8 @@ def _parameters(parameters, place):
         parameter["name"]: Parameter(
             name=parameter["name"],
             place=place,
-            schema=parameter["schema"],
-            validator=compile_schema(parameter["schema"]),
+            definition=parameter["schema"],
+            schema=compile_schema(parameter["schema"]),
         )
         for parameter in wanted
     }

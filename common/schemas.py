@@ -4,19 +4,20 @@ The errors are our own texts: jsonschema's messages quote the value that was ref
 """
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
 from jsonschema.protocols import Validator
 
 from common import times
+from common.quick_check import Check, compile_check, compile_pattern
 
 MAX_ERRORS = 20  # in one answer; more would only make the answer long
 
 
 def _pattern(validator, pattern, instance, schema):
-    # In Python `$` also matches before a last newline; the contract means the end.
-    if isinstance(instance, str) and not re.search(re.sub(r"\$\Z", r"\\Z", pattern), instance):
+    if isinstance(instance, str) and not compile_pattern(pattern).search(instance):
         yield ValidationError("pattern")
 
 
@@ -65,13 +66,21 @@ _DETAILS = {
 }
 
 
-def compile_schema(schema: dict[str, Any]) -> Validator:
-    """Return a validator; raise on a broken schema or a format that nothing would check."""
+@dataclass(frozen=True)
+class Schema:
+    """A compiled schema: jsonschema decides, and is not asked where the quick check says yes."""
+
+    validator: Validator
+    quick_check: Check
+
+
+def compile_schema(schema: dict[str, Any]) -> Schema:
+    """Return it compiled; raise on a broken schema or a format that nothing would check."""
     _Validator.check_schema(schema)
     unknown = _formats(schema) - FORMATS.checkers.keys()
     if unknown:
         raise ValueError(f"no check for the formats {sorted(unknown)}")
-    return _Validator(schema, format_checker=FORMATS)
+    return Schema(_Validator(schema, format_checker=FORMATS), compile_check(schema))
 
 
 def _formats(node):
@@ -83,10 +92,12 @@ def _formats(node):
     return set()
 
 
-def violations(validator: Validator, value: Any, place: str) -> list[dict[str, str]]:
+def violations(schema: Schema, value: Any, place: str) -> list[dict[str, str]]:
     """Return the errors, MAX_ERRORS at most, of `value` as problem members; none of them quotes what was sent."""
+    if schema.quick_check(value):
+        return []
     found = {}
-    for error in validator.iter_errors(value):
+    for error in schema.validator.iter_errors(value):
         keyword: Any = error.validator
         limit: Any = error.validator_value
         pointer = place + "".join(f"/{part}" for part in error.absolute_path)
