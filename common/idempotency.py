@@ -65,11 +65,12 @@ def run_once(
     """
     if key is None:
         return work(tx, *args)
-    replay = _claim_key(tx, key, now)
+    row = _lock_key(tx, key)
+    replay = row and _replay(row, key, now)
     if replay is not None:
         return replay
     answer = work(tx, *args)
-    _update_answer(tx, key, answer)
+    _insert_answer(tx, key, now, answer)
     return answer
 
 
@@ -84,63 +85,34 @@ def find_replay(tx: Cursor, key: Key, now: datetime) -> Answer | None:
         (key.caller, key.operation, key.key),
     )
     row = tx.fetchone()
-    return None if row is None else _replay(row, key, now)
+    return row and _replay(row, key, now)
 
 
-def _claim_key(tx: Cursor, key: Key, now: datetime) -> Answer | None:
-    """Own the key's row until the commit; return the answer to replay, or None to work."""
+def _lock_key(tx: Cursor, key: Key) -> Row | None:
+    """Return the key's row or None; until the commit nobody else gets as far with this key."""
+    # Equal keys queue at their slot, whose row never changes. A row of the key's own would be
+    # rolled back with a refusal, and its waiters then deadlock at the gap where it was. The
+    # outer join reads the slot first, and so the key when the queue is over.
+    identity = f"{key.caller}\n{key.operation}\n{key.key}".encode()
+    slot = int.from_bytes(hashlib.sha256(identity).digest()[:8]) % SLOTS
     try:
-        # Equal keys queue here and not at the key's own row: a refusal rolls that row back,
-        # its waiters then all hold the gap where it was, and each insert into it deadlocks.
-        _lock_slot(tx, key)
         tx.execute(
             """
-            INSERT INTO idempotency_keys
-                   (caller, operation, idempotency_key, fingerprint, created_at, expires_at)
-            VALUES (%s, %s, %s, %s, %s, %s)
-            ON DUPLICATE KEY UPDATE caller = caller
+            SELECT k.fingerprint, k.target_type, k.target_id, k.status, k.response_body, k.expires_at
+              FROM idempotency_slots AS s
+              LEFT JOIN idempotency_keys AS k
+                ON k.caller = %s AND k.operation = %s AND k.idempotency_key = %s
+             WHERE s.slot = %s
+               FOR UPDATE
             """,
-            (key.caller, key.operation, key.key, key.fingerprint, now, now + KEY_LIFETIME),
+            (key.caller, key.operation, key.key, slot),
         )
-        if tx.rowcount == 1:  # inserted; a duplicate left as it was counts 0
-            return None
-        row = _lock_key(tx, key)
     except errors.Error as ex:
         if ex.errno == ER_LOCK_WAIT_TIMEOUT:
             raise IdempotencyKeyInFlight() from ex
         raise
-    replay = _replay(row, key, now)
-    if replay is None:
-        _update_expired_key(tx, key, now)
-    return replay
-
-
-def _lock_slot(tx: Cursor, key: Key):
-    identity = f"{key.caller}\n{key.operation}\n{key.key}".encode()
-    slot = int.from_bytes(hashlib.sha256(identity).digest()[:8]) % SLOTS
-    tx.execute(
-        """
-        SELECT slot
-          FROM idempotency_slots
-         WHERE slot = %s
-           FOR UPDATE
-        """,
-        (slot,),
-    )
-
-
-def _lock_key(tx: Cursor, key: Key) -> Row:
-    tx.execute(
-        """
-        SELECT fingerprint, target_type, target_id, status, response_body, expires_at
-          FROM idempotency_keys
-         WHERE caller = %s AND operation = %s AND idempotency_key = %s
-           FOR UPDATE
-        """,
-        (key.caller, key.operation, key.key),
-    )
     (row,) = tx.fetchall()
-    return row
+    return row if row["expires_at"] else None
 
 
 def _replay(row: Row, key: Key, now: datetime) -> Answer | None:
@@ -151,23 +123,33 @@ def _replay(row: Row, key: Key, now: datetime) -> Answer | None:
     return Answer(row["status"], bytes(row["response_body"]), row["target_type"], row["target_id"], replayed=True)
 
 
-def _update_expired_key(tx: Cursor, key: Key, now: datetime):
+def _insert_answer(tx: Cursor, key: Key, now: datetime, answer: Answer):
+    """Keep an answer, in place of an expired one if there is one."""
     tx.execute(
         """
-        UPDATE idempotency_keys
-           SET fingerprint = %s, created_at = %s, expires_at = %s
-         WHERE caller = %s AND operation = %s AND idempotency_key = %s
+        INSERT INTO idempotency_keys
+               (caller, operation, idempotency_key, fingerprint,
+                target_type, target_id, status, response_body, created_at, expires_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) AS new
+            ON DUPLICATE KEY UPDATE
+               fingerprint = new.fingerprint,
+               target_type = new.target_type,
+               target_id = new.target_id,
+               status = new.status,
+               response_body = new.response_body,
+               created_at = new.created_at,
+               expires_at = new.expires_at
         """,
-        (key.fingerprint, now, now + KEY_LIFETIME, key.caller, key.operation, key.key),
-    )
-
-
-def _update_answer(tx: Cursor, key: Key, answer: Answer):
-    tx.execute(
-        """
-        UPDATE idempotency_keys
-           SET target_type = %s, target_id = %s, status = %s, response_body = %s
-         WHERE caller = %s AND operation = %s AND idempotency_key = %s
-        """,
-        (answer.target_type, answer.target_id, answer.status, answer.body, key.caller, key.operation, key.key),
+        (
+            key.caller,
+            key.operation,
+            key.key,
+            key.fingerprint,
+            answer.target_type,
+            answer.target_id,
+            answer.status,
+            answer.body,
+            now,
+            now + KEY_LIFETIME,
+        ),
     )

@@ -241,11 +241,6 @@ class Outsider:
         """Undo everything, and let the locks go."""
         self._holder.rollback()
 
-    def wait_for_key(self, key):
-        """Wait until some transaction has claimed a key; it need not be committed."""
-        query = "SELECT 1 FROM idempotency_keys WHERE idempotency_key = %s"
-        self._wait_until(lambda: self._watch(query, key))
-
     def wait_for_lock(self, product):
         """Wait until some transaction holds a product's row."""
         query = "SELECT 1 FROM products WHERE id = %s FOR UPDATE SKIP LOCKED"
