@@ -1,4 +1,4 @@
-"""Asks the Customers API for a customer or a token, over a connection kept by each thread."""
+"""Asks the Customers API for a customer or a token, over kept connections."""
 
 import re
 import threading
@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import requests
+from urllib3.exceptions import HTTPError
+from urllib3.util import parse_url
 
 from common import strict_json
 from common.auth import TOKEN_SECONDS
-from common.http_session import new_session, whole_call
+from common.http_session import new_pool, whole_call
 from common.problems import CustomerNotFound, CustomersUnavailable, InvalidCredentials, MalformedJson
 
 # A read of one row takes milliseconds, a password some fifty. Twice this, and the caller's own time is spent.
@@ -30,11 +31,11 @@ class CustomersClient:
     """`GET /internal/customers/{id}` by service token, and `POST /auth/token`."""
 
     def __init__(self, base: str, service_token: str, sleep: Callable[[float], object] = time.sleep):
-        self._base = base
+        self._pool = new_pool(base)
+        self._prefix = parse_url(base).path or ""
         self._authorization = {"Authorization": f"Bearer {service_token}"}
         self._sleep = sleep
         self._logins = threading.BoundedSemaphore(LOGINS_AT_ONCE)
-        self._local = threading.local()
 
     def fetch(self, customer_id: int, headers: dict[str, str]) -> dict[str, Any]:
         """Return {id, name, email, phone}; `headers` go with the question.
@@ -60,7 +61,8 @@ class CustomersClient:
         if not self._logins.acquire(blocking=False):
             raise CustomersUnavailable("Too many log-ins at once; try again.")
         try:
-            for status, body in self._attempts("POST", "/auth/token", headers, json=credentials):
+            headers = {**headers, "Content-Type": "application/json"}
+            for status, body in self._attempts("POST", "/auth/token", headers, strict_json.dumps(credentials)):
                 if status == 200 and _is_token(body):
                     return body
                 if status == 401 and _is_problem(body, InvalidCredentials):
@@ -69,31 +71,28 @@ class CustomersClient:
             self._logins.release()
         raise CustomersUnavailable()
 
-    def _attempts(self, method: str, path: str, headers: dict[str, str], **arguments) -> Iterator[tuple[int, Any]]:
+    def _attempts(
+        self, method: str, path: str, headers: dict[str, str], content: bytes | None = None
+    ) -> Iterator[tuple[int, Any]]:
         """Yield (status, parsed body) of each attempt that gave an answer in JSON."""
         for attempt in range(ATTEMPTS):
             if attempt:
                 self._sleep(PAUSE_SECONDS)
             try:
-                response = self._session().request(
+                response = self._pool.urlopen(
                     method,
-                    self._base + path,
-                    headers={**headers, "Accept": "application/json"},
+                    self._prefix + path,
+                    content,
+                    {**headers, "Accept": "application/json"},
                     timeout=whole_call(CALL_TIMEOUT),
                     # A redirect would carry the secret to wherever it points.
-                    allow_redirects=False,
-                    **arguments,
+                    redirect=False,
+                    retries=False,
                 )
-                body = strict_json.loads(response.content)
-            except (requests.RequestException, MalformedJson):
+                body = strict_json.loads(response.data)
+            except (HTTPError, MalformedJson):
                 continue
-            yield response.status_code, body
-
-    def _session(self) -> requests.Session:
-        session = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = new_session()
-        return session
+            yield response.status, body
 
 
 def _is_customer(body, customer_id):
