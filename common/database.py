@@ -7,7 +7,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar, TypeVarTuple
 
 import mysql.connector
@@ -242,7 +242,7 @@ def _translated(ex):
     return ex
 
 
-def placeholders(values: Sequence[Any]) -> str:
+def placeholders(values: Collection[Any]) -> str:
     """Return `%s, %s, …`, one for each value: the driver expands no list for IN (…)."""
     return ", ".join(["%s"] * len(values))
 

@@ -66,9 +66,11 @@ def run_once(
     if key is None:
         return work(tx, *args)
     row = _lock_key(tx, key)
-    replay = row and _replay(row, key, now)
-    if replay is not None:
-        return replay
+    if row is not None:
+        replay = _replay(row, key, now)
+        if replay is not None:
+            return replay
+        _delete_expired_key(tx, key)
     answer = work(tx, *args)
     _insert_answer(tx, key, now, answer)
     return answer
@@ -123,22 +125,23 @@ def _replay(row: Row, key: Key, now: datetime) -> Answer | None:
     return Answer(row["status"], bytes(row["response_body"]), row["target_type"], row["target_id"], replayed=True)
 
 
+def _delete_expired_key(tx: Cursor, key: Key):
+    tx.execute(
+        """
+        DELETE FROM idempotency_keys
+         WHERE caller = %s AND operation = %s AND idempotency_key = %s
+        """,
+        (key.caller, key.operation, key.key),
+    )
+
+
 def _insert_answer(tx: Cursor, key: Key, now: datetime, answer: Answer):
-    """Keep an answer, in place of an expired one if there is one."""
     tx.execute(
         """
         INSERT INTO idempotency_keys
                (caller, operation, idempotency_key, fingerprint,
                 target_type, target_id, status, response_body, created_at, expires_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) AS new
-            ON DUPLICATE KEY UPDATE
-               fingerprint = new.fingerprint,
-               target_type = new.target_type,
-               target_id = new.target_id,
-               status = new.status,
-               response_body = new.response_body,
-               created_at = new.created_at,
-               expires_at = new.expires_at
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         """,
         (
             key.caller,

@@ -82,7 +82,7 @@ def create_order(
     }
     row["id"] = order_store.insert_order(tx, row)
     order_store.insert_order_items(tx, row["id"], items)
-    product_store.update_stock_taken(tx, row["id"], origin.now)
+    product_store.update_stock(tx, {product_id: -qty for product_id, qty in quantities.items()}, origin.now)
     order_store.insert_order_event(tx, row["id"], "created", origin)
     return _answer(201, row, items, origin, settings)
 
@@ -115,7 +115,7 @@ def cancel_order(tx: Cursor, order_id: int, reason: str | None, origin: Origin, 
         product_store.lock_products(tx, [item["product_id"] for item in items])
         row.update(status=status, canceled_at=origin.now, version=row["version"] + 1)
         order_store.update_order_status(tx, row)
-        product_store.update_stock_restored(tx, order_id, origin.now)
+        product_store.update_stock(tx, {item["product_id"]: item["qty"] for item in items}, origin.now)
         order_store.insert_order_event(tx, order_id, "canceled", origin, reason)
     return _answer(200, row, items, origin, settings)
 

@@ -96,23 +96,16 @@ def update_product(tx: Cursor, row: Row):
     )
 
 
-def update_stock_taken(tx: Cursor, order_id: int, now: datetime):
-    """Take an order's lines from the stock of its products, which are locked."""
-    _move_stock(tx, order_id, now, "-")
-
-
-def update_stock_restored(tx: Cursor, order_id: int, now: datetime):
-    """Give an order's lines back to the stock of its products, which are locked."""
-    _move_stock(tx, order_id, now, "+")
-
-
-def _move_stock(tx: Cursor, order_id: int, now: datetime, sign: str):
-    # Lines first, then each product by its id: never a scan of products.
+def update_stock(tx: Cursor, changes: dict[int, int], now: datetime):
+    """Add to the stock of locked products; `changes` is {product id: pieces, negative to take them}."""
+    # One table: joined with the order's lines, the same update takes MySQL twice the time.
     tx.execute(
         f"""
-        UPDATE order_items AS i STRAIGHT_JOIN products AS p ON p.id = i.product_id
-           SET p.stock = p.stock {sign} i.qty, p.version = p.version + 1, p.updated_at = %s
-         WHERE i.order_id = %s
+        UPDATE products
+           SET stock = stock + CASE id {"WHEN %s THEN %s " * len(changes)} END,
+               version = version + 1,
+               updated_at = %s
+         WHERE id IN ({placeholders(changes)})
         """,
-        (now, order_id),
+        (*(value for change in changes.items() for value in change), now, *changes),
     )

@@ -241,6 +241,13 @@ class Outsider:
         """Undo everything, and let the locks go."""
         self._holder.rollback()
 
+    def wait_for_key(self):
+        """Wait until some transaction has claimed a key: it holds the key's slot."""
+        query = (
+            "SELECT COUNT(*) < (SELECT COUNT(*) FROM idempotency_slots) FROM idempotency_slots FOR SHARE SKIP LOCKED"
+        )
+        self._wait_until(lambda: self._watch(query)[0][0])
+
     def wait_for_lock(self, product):
         """Wait until some transaction holds a product's row."""
         query = "SELECT 1 FROM products WHERE id = %s FOR UPDATE SKIP LOCKED"

@@ -74,7 +74,7 @@ def test_a_repeat_waits_for_the_first_and_replays_it(desk, factory, key, start, 
     product, customer = factory.make_product(stock=50), factory.make_customer()
     outsider.lock_product(product)
     first = start(lambda: desk.create(customer, {product["id"]: 1}, key))
-    outsider.wait_for_waiting(1)
+    outsider.wait_for_key()
     second = start(lambda: desk.create(customer, {product["id"]: 1}, key))
     outsider.wait_for_waiting(2)
 
@@ -91,7 +91,7 @@ def test_a_repeat_is_replayed_though_customers_went_down_meanwhile(desk, factory
     product, customer = factory.make_product(stock=50), factory.make_customer()
     outsider.lock_product(product)
     first = start(lambda: desk.create(customer, {product["id"]: 1}, key))
-    outsider.wait_for_waiting(1)
+    outsider.wait_for_key()
     stub_customers.problem = CustomersUnavailable()
     second = start(lambda: desk.create(customer, {product["id"]: 1}, key))
     outsider.wait_for_waiting(2)
@@ -108,7 +108,7 @@ def test_a_repeat_that_waits_too_long_is_told_to_come_back(desk, factory, key, s
     product, customer = factory.make_product(stock=50), factory.make_customer()
     outsider.lock_product(product)
     first = start(lambda: wait_for_locks(20) or desk.create(customer, {product["id"]: 1}, key))
-    outsider.wait_for_waiting(1)
+    outsider.wait_for_key()
 
     early = start(lambda: desk.create(customer, {product["id"]: 1}, key)).outcome()
     outsider.release()
