@@ -14,6 +14,16 @@ _ORDER_COLUMNS = """
     status, total_cents, version, created_at, confirmed_at, canceled_at, expires_at
 """
 
+# An order with its lines, in the order in which they were sent: a row for each line, with the order's
+# columns in each. It has at least one, by the contract. None of the two tables' columns share a name.
+_ORDER_AND_ITEMS = f"""
+    SELECT {_ORDER_COLUMNS}, product_id, sku, name, qty, unit_price_cents, subtotal_cents
+      FROM orders AS o
+      JOIN order_items AS i ON i.order_id = o.id
+     WHERE o.id = %s
+     ORDER BY i.line_no
+"""
+
 # filter -> its condition; a list's WHERE clause is made of these and nothing else.
 _ORDER_FILTERS = {
     "status": "status = %s",
@@ -62,16 +72,16 @@ def insert_order(tx: Cursor, row: Row) -> int:
     return tx.lastrowid
 
 
-def select_order(tx: Cursor, order_id: int) -> Row | None:
-    """Return the row or None."""
-    tx.execute(f"SELECT {_ORDER_COLUMNS} FROM orders WHERE id = %s", (order_id,))
-    return tx.fetchone()
+def select_order(tx: Cursor, order_id: int) -> list[Row]:
+    """Return the order's lines, each with the order's own columns; none if there is no such order."""
+    tx.execute(_ORDER_AND_ITEMS, (order_id,))
+    return tx.fetchall()
 
 
-def lock_order(tx: Cursor, order_id: int) -> Row | None:
-    """Return the row or None; holds it exclusively until the commit."""
-    tx.execute(f"SELECT {_ORDER_COLUMNS} FROM orders WHERE id = %s FOR UPDATE", (order_id,))
-    return tx.fetchone()
+def lock_order(tx: Cursor, order_id: int) -> list[Row]:
+    """Return the same as `select_order`; holds the order's row exclusively until the commit."""
+    tx.execute(f"{_ORDER_AND_ITEMS} FOR UPDATE OF o", (order_id,))
+    return tx.fetchall()
 
 
 def select_orders(tx: Cursor, filters: dict[str, Any], before: tuple[datetime, int] | None, count: int) -> list[Row]:
@@ -134,20 +144,6 @@ def insert_order_items(tx: Cursor, order_id: int, items: list[Row]):
             )
         ],
     )
-
-
-def select_order_items(tx: Cursor, order_id: int) -> list[Row]:
-    """Return an order's lines in the order in which they were sent."""
-    tx.execute(
-        """
-        SELECT product_id, sku, name, qty, unit_price_cents, subtotal_cents
-          FROM order_items
-         WHERE order_id = %s
-         ORDER BY line_no
-        """,
-        (order_id,),
-    )
-    return tx.fetchall()
 
 
 def insert_order_event(tx: Cursor, order_id: int, event_type: str, origin: Origin, reason: str | None = None):

@@ -93,13 +93,13 @@ def confirm_order(tx: Cursor, order_id: int, origin: Origin, settings: Settings)
     Raises `OrderNotFound`, `OrderStateConflict`.
     """
     # Locks: (idempotency key,) order.
-    row = _lock_order(tx, order_id)
+    row, items = _order(order_store.lock_order(tx, order_id))
     if not lifecycle.is_done(row, "confirm"):
         status = lifecycle.require(row, "confirm", origin.now, settings.cancel_window_seconds)
         row.update(status=status, confirmed_at=origin.now, version=row["version"] + 1)
         order_store.update_order_status(tx, row)
         order_store.insert_order_event(tx, order_id, "confirmed", origin)
-    return _answer(200, row, order_store.select_order_items(tx, order_id), origin, settings)
+    return _answer(200, row, items, origin, settings)
 
 
 def cancel_order(tx: Cursor, order_id: int, reason: str | None, origin: Origin, settings: Settings) -> Answer:
@@ -108,8 +108,7 @@ def cancel_order(tx: Cursor, order_id: int, reason: str | None, origin: Origin, 
     Raises `OrderNotFound`, `CancelWindowClosed`.
     """
     # Locks: (idempotency key,) order, products by id.
-    row = _lock_order(tx, order_id)
-    items = order_store.select_order_items(tx, order_id)
+    row, items = _order(order_store.lock_order(tx, order_id))
     if not lifecycle.is_done(row, "cancel"):
         status = lifecycle.require(row, "cancel", origin.now, settings.cancel_window_seconds)
         product_store.lock_products(tx, [item["product_id"] for item in items])
@@ -122,16 +121,12 @@ def cancel_order(tx: Cursor, order_id: int, reason: str | None, origin: Origin, 
 
 def get_order(tx: Cursor, order_id: int) -> tuple[Row, list[Row]]:
     """Return (order row, item rows); raises `OrderNotFound`."""
-    row = order_store.select_order(tx, order_id)
-    if row is None:
-        raise OrderNotFound()
-    return row, order_store.select_order_items(tx, order_id)
+    return _order(order_store.select_order(tx, order_id))
 
 
 def get_order_events(tx: Cursor, order_id: int, after: tuple[int, ...] | None, count: int) -> list[Row]:
     """Return event rows; raises `OrderNotFound`."""
-    if order_store.select_order(tx, order_id) is None:
-        raise OrderNotFound()
+    get_order(tx, order_id)
     return order_store.select_order_events(tx, order_id, after, count)
 
 
@@ -177,11 +172,11 @@ def _line(product, qty):
     }
 
 
-def _lock_order(tx: Cursor, order_id: int) -> Row:
-    row = order_store.lock_order(tx, order_id)
-    if row is None:
+def _order(lines: list[Row]) -> tuple[Row, list[Row]]:
+    """Return (order row, item rows) of the lines that the store gives; raises `OrderNotFound`."""
+    if not lines:
         raise OrderNotFound()
-    return row
+    return dict(lines[0]), lines
 
 
 def _answer(status, row, items, origin, settings):
