@@ -20,7 +20,7 @@ CONTRACTS := openapi/customers.json openapi/orders.json openapi/orchestrator.jso
 SWAGGER_UI := common/docs/swagger-ui/swagger-ui.css
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS) $(SWAGGER_UI)
 
-.PHONY: help demo run test contract lint migrate seed operator offline postman package deploy db bench-cold-start bench-driver clean
+.PHONY: help demo run test contract lint migrate seed operator offline postman package deploy db bench bench-cold-start bench-driver clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
@@ -65,6 +65,9 @@ package: $(INSTALLED) .venv/lambda/installed ## Build the Lambda functions' zips
 deploy: $(INSTALLED) .venv/lambda/installed ## Deploy the functions to AWS: STAGE=prod, see docs/aws.md
 	@test "$(STAGE)" = prod || { echo "deploy: say STAGE=prod (docs/aws.md); the stage dev is make offline" >&2; exit 2; }
 	@exec aws/serverless deploy
+
+bench: $(INSTALLED) .local/bench/wrk ## Measure everything under load, beside MySQL alone, for some ten minutes (OPERATIONS=… for some)
+	@exec python -m bench.load $(OPERATIONS)
 
 bench-cold-start: package ## Measure what the start of each Lambda function takes
 	@exec python -m bench.cold_start
@@ -119,6 +122,10 @@ node_modules/.installed: package-lock.json .npmrc .venv/installed
 # For the tests of the documentation page.
 .local/chromium/chromium: dev/install-chromium dev/unpack-debian
 	@$(call run_to_end,dev/install-chromium)
+
+# For make bench; the last of the two programs that are made there.
+.local/bench/wrk: dev/install-bench dev/unpack-debian
+	@$(call run_to_end,dev/install-bench)
 
 # The documentation page's, so that the programs need no node_modules; the Dockerfile does the same.
 $(SWAGGER_UI): node_modules/.installed

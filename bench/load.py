@@ -1,0 +1,191 @@
+"""What the product does in a second, beside what MySQL does alone: `make bench`.
+
+A stack of its own, on ports and a server of its own. Every operation is measured at 1, 8 and 64
+clients, MySQL alone and ours by turns; then all clients on one product; then memory. It prints
+tables, and the targets with what was reached, and writes .local/bench/load.json. bench/README.md
+says how to read them.
+"""
+
+import json
+import os
+import statistics
+import sys
+
+from bench.clients import OPERATIONS, Clients
+from bench.programs import ENVIRONMENT, HOME, Programs, Server
+from common import config
+
+CLIENTS = (1, 8, 64)
+ROUNDS = int(os.environ.get("ROUNDS") or 3)
+DURATION = int(os.environ.get("DURATION") or 2)  # seconds of each measurement
+REQUESTS = int(os.environ.get("REQUESTS") or 100_000)  # before memory is looked at for the last time
+
+# What the services are asked while their memory is watched.
+MIXED = ("get_product", "get_order", "list_orders", "create_customer", "create_order_3")
+
+RESULT = HOME / "load.json"
+
+
+def measure_operations(clients, operations):
+    """Return one row for each operation and number of clients: medians over the rounds."""
+    results = {(operation, count): [] for operation in operations for count in CLIENTS}
+    for operation in operations:
+        clients.measure_ours(operation, 64, seconds=1)  # every thread opens its connections
+    for round_ in range(ROUNDS):
+        for (operation, count), pairs in results.items():
+            show_progress(f"round {round_ + 1} of {ROUNDS}: {operation}, {count} clients")
+            pairs.append((
+                clients.measure_limit(operation, count, DURATION)["per_second"],
+                clients.measure_ours(operation, count, DURATION),
+            ))  # fmt: skip
+    show_progress("")
+    return [row_of(operation, count, pairs) for (operation, count), pairs in results.items()]
+
+
+def row_of(operation, clients, pairs):
+    """Return the medians of one operation's rounds, and the spread of its requests a second."""
+    ours = [figures for _, figures in pairs]
+    rates = [figures["per_second"] for figures in ours]
+    medians = ("p50", "p95", "p99", "per_second", "cpu_ours", "cpu_mysqld", "statements")
+    return {
+        "operation": operation,
+        "clients": clients,
+        "limit": statistics.median(limit for limit, _ in pairs),
+        **{name: statistics.median(figures[name] for figures in ours) for name in medians},
+        "least": min(rates),
+        "most": max(rates),
+        # Of each round's own pair, so that what slows the machine down meanwhile slows both.
+        "ratio": statistics.median(figures["per_second"] / limit for limit, figures in pairs),
+        "errors": sum(figures["errors"] for figures in ours),
+    }
+
+
+def measure_hot_product(clients):
+    """Return what becomes of 64 clients that all order product 1."""
+    pairs = [
+        (
+            clients.measure_limit("create_order_1", 64, 2 * DURATION, products=1)["per_second"],
+            clients.measure_ours("create_order_1", 64, 2 * DURATION, products=1, threads=64),
+        )
+        for _ in range(ROUNDS)
+    ]
+    return {
+        **row_of("create_order_1", 64, pairs),
+        # A client's share is its number of answers: half as many are twice the time for each.
+        "slowest_share": min(min(row["clients"]) / statistics.median(row["clients"]) for _, row in pairs),
+    }
+
+
+def measure_memory(environ, settings, database_settings, server):
+    """Return [(requests, {program: MB of its largest worker})] of workers that were just started."""
+    with Programs(environ, settings) as programs:
+        clients = Clients(settings, database_settings, server, programs)
+        count, points = 0, []
+        for wanted in (REQUESTS // 100, REQUESTS // 2, REQUESTS):
+            while count < wanted:
+                show_progress(f"memory: {count} requests")
+                count += sum(clients.measure_ours(name, 8, 1)["requests"] for name in MIXED)
+            points.append((count, programs.memory()))
+    show_progress("")
+    return points
+
+
+# --- what is printed -------------------------------------------------------------------
+
+
+def show_progress(text):
+    """Replace the terminal's last line, if there is a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r{text}", end="\033[K", file=sys.stderr, flush=True)
+
+
+# (heading, width, how a row shows it)
+COLUMNS = (
+    ("", -18, lambda row: row["operation"]),
+    ("clients", 7, lambda row: row["clients"]),
+    ("MySQL/s", 8, lambda row: f"{row['limit']:.0f}"),
+    ("ours/s", 7, lambda row: f"{row['per_second']:.0f}"),
+    ("least-most", 11, lambda row: f"{row['least']:.0f}-{row['most']:.0f}"),
+    ("ratio", 6, lambda row: f"{row['ratio']:.2f}"),
+    ("p50 ms", 7, lambda row: f"{row['p50']:.1f}"),
+    ("p95", 6, lambda row: f"{row['p95']:.1f}"),
+    ("p99", 6, lambda row: f"{row['p99']:.1f}"),
+    ("errors", 6, lambda row: row["errors"]),
+    ("CPU ms", 6, lambda row: f"{row['cpu_ours']:.2f}"),
+    ("mysqld", 6, lambda row: f"{row['cpu_mysqld']:.2f}"),
+    ("statements", 10, lambda row: f"{row['statements']:.1f}"),
+)
+
+
+def print_table(rows):
+    """Print one line for each row."""
+    print(*(f"{heading:{'<' if width < 0 else '>'}{abs(width)}}" for heading, width, _ in COLUMNS))
+    for row in rows:
+        print(*(f"{show(row):{'<' if width < 0 else '>'}{abs(width)}}" for _, width, show in COLUMNS))
+
+
+def targets(rows, hot, memory):
+    """Yield (what, the figure, whether it is reached) for each target of bench/README.md."""
+    at = {(row["operation"], row["clients"]): row for row in rows}
+    reads = at["get_product", 8]["limit"]
+    orders = [at[f"create_order_{lines}", 8]["per_second"] for lines in (1, 20)]
+    tails = {name: row["p99"] / row["p50"] for (name, count), row in at.items() if count == 64}
+    (_, middle), (_, last) = memory[1:]
+    yield at_least("create order, 3 lines: share of MySQL alone", at["create_order_3", 8]["ratio"], 0.35)
+    yield at_least("create and confirm: share of MySQL alone", at["create_and_confirm", 8]["ratio"], 0.25)
+    yield at_least("get product: share of MySQL's point reads", at["get_product", 8]["ratio"], 0.15)
+    yield at_least("get order: share of MySQL's point reads", at["get_order", 8]["per_second"] / reads, 0.12)
+    yield at_most("create order: 20 lines cost, in orders of one", orders[0] / orders[1], 2.5)
+    yield at_most(f"64 clients: p99 in p50, {max(tails, key=tails.get)}", max(tails.values()), 5)
+    yield at_most("errors", sum(row["errors"] for row in [*rows, hot]), 0)
+    yield at_least("64 clients, one product: the slowest one's share of the median", hot["slowest_share"], 1 / 3)
+    for name in ("customers", "orders"):
+        yield at_most(f"{name}: MB a worker after {memory[2][0]} requests", last[name], 60)
+        yield at_most(f"{name}: MB more than after {memory[1][0]}", last[name] - middle[name], 1)
+
+
+def at_least(what, value, bound):
+    """Return a target that is reached from `bound` on."""
+    return what, f"{value:.2f} (at least {bound:.2f})", value >= bound
+
+
+def at_most(what, value, bound):
+    """Return a target that is reached up to `bound`."""
+    return what, f"{value:.2f} (at most {bound:g})", value <= bound
+
+
+def main(operations):
+    """Measure what is named, or everything with its targets; print it and write it as JSON."""
+    if unknown := set(operations) - OPERATIONS.keys():
+        raise SystemExit(
+            f"bench: no operation is called {', '.join(sorted(unknown))}; there are {' '.join(OPERATIONS)}"
+        )
+    environ = config.read_environment() | ENVIRONMENT
+    settings, database_settings = config.load_settings(environ), config.load_database_settings(environ)
+    with Server(environ, database_settings) as server:
+        print(f"MySQL {server.version()}, {os.cpu_count()} processors, {ROUNDS} rounds of {DURATION} s")
+        with Programs(environ, settings) as programs:
+            clients = Clients(settings, database_settings, server, programs)
+            rows = measure_operations(clients, operations or OPERATIONS)
+            print_table(rows)
+            if operations:
+                return
+            hot = measure_hot_product(clients)
+        print("\n64 clients that order one product:")
+        print_table([hot])
+        memory = measure_memory(environ, settings, database_settings, server)
+    print("\nMB of the largest worker:")
+    for count, megabytes in memory:
+        print(f"{count:8} requests ", *(f"{name} {megabytes[name]:.1f} " for name in ("customers", "orders")))
+    print("\nTargets, at 8 clients unless they name others:")
+    reached = list(targets(rows, hot, memory))
+    for what, figure, is_reached in reached:
+        print(f"{'reached' if is_reached else 'MISSED':8} {what}: {figure}")
+    RESULT.write_text(
+        json.dumps({"operations": rows, "hot_product": hot, "memory": memory, "targets": reached}, indent=1)
+    )
+    print(f"\nWritten to {RESULT.relative_to(HOME.parent.parent)}.")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

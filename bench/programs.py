@@ -1,0 +1,186 @@
+"""What the benchmark starts, and what it can see of it: processor time, memory, statements."""
+
+import contextlib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+import requests
+
+from dev.stack import MYSQL_SERVER, ROOT, gunicorn, run_step
+from sql.migrate import open_connection
+
+HOME = ROOT / ".local" / "bench"
+BENCH = ROOT / "bench"
+
+# As durable as production: what is committed is on the disk, in both logs. The memory is for the data
+# to fit, as it should there; old binary logs go at the next start.
+MYSQL_OPTIONS = (
+    "--log-bin --sync-binlog=1 --innodb-flush-log-at-trx-commit=1 --performance-schema=ON"
+    " --innodb-buffer-pool-size=1G --innodb-redo-log-capacity=1G --binlog-expire-logs-seconds=60"
+)
+# Beside a `make run` and a `make test`, and undisturbed by what is set for those.
+ENVIRONMENT = {
+    "APP_ENV": "development",
+    "DB_HOST": "",
+    "DB_PORT": "33307",
+    "DB_USER": "",
+    "DB_PASSWORD": "",
+    "DB_NAME": "b2b_bench",
+    "MYSQL_PORT": "33307",
+    "MYSQL_HOME": str(HOME / "mysql"),
+    "MYSQL_OPTIONS": MYSQL_OPTIONS,
+    "CUSTOMERS_PORT": "3101",
+    "ORDERS_PORT": "3102",
+    "ORCHESTRATOR_PORT": "3103",
+    "CUSTOMERS_API_BASE": "http://127.0.0.1:3101",
+    "ORDERS_API_BASE": "http://127.0.0.1:3102",
+}
+
+
+class Server:
+    """A MySQL of the benchmark's own, with a schema made anew."""
+
+    def __init__(self, environ, settings):
+        self._environ = environ
+        self._settings = settings
+
+    def __enter__(self):
+        run_step([MYSQL_SERVER, "start"], self._environ)
+        with open_connection(self._settings) as connection, connection.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE `{self._settings.name}`")
+        run_step([sys.executable, "-m", "sql.migrate"], self._environ)
+        self._connection = open_connection(self._settings)
+        self._connection.autocommit = True
+        for statement in (BENCH / "data.sql").read_text().split(";\n"):
+            self._execute(statement)
+        return self
+
+    def __exit__(self, *exception):
+        self._connection.close()
+        run_step([MYSQL_SERVER, "stop"], self._environ)
+
+    def _execute(self, statement, values=()):
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchall() if cursor.with_rows else []
+
+    def cpu_seconds(self):
+        """Return the processor's seconds that mysqld has had."""
+        return cpu_seconds(int((HOME / "mysql" / "data" / "mysqld.pid").read_text()))
+
+    def statements(self):
+        """Return how many statements clients have sent."""
+        ((_, count),) = self._execute("SHOW GLOBAL STATUS LIKE 'Questions'")
+        return int(count)
+
+    def version(self):
+        """Return MySQL's."""
+        ((version,),) = self._execute("SELECT VERSION()")
+        return version
+
+    def settle(self):
+        """Return when nobody asks any more: wrk ends without waiting for its last answers."""
+        count = 0
+        while (after := self.statements()) > count + 1:
+            count = after
+            time.sleep(0.1)
+
+    def make_orders(self, count):
+        """Make `count` orders (a multiple of 1,000) that can be confirmed or canceled; return the first's id."""
+        ((last,),) = self._execute("SELECT MAX(id) FROM orders")
+        for offset in range(last, last + count, 1000):
+            self._execute(
+                """
+                INSERT INTO orders (id, customer_id, customer_name, customer_email, status, total_cents, created_at)
+                SELECT %s + id, id, name, email, 'CREATED', 3000, UTC_TIMESTAMP(6)
+                  FROM customers
+                 WHERE id <= 1000
+                """,
+                (offset,),
+            )
+            self._execute(
+                """
+                INSERT INTO order_items
+                       (order_id, product_id, line_no, sku, name, qty, unit_price_cents, subtotal_cents)
+                SELECT %s + order_id, product_id, line_no, sku, name, qty, unit_price_cents, subtotal_cents
+                  FROM order_items
+                 WHERE order_id <= 1000
+                """,
+                (offset,),
+            )
+        return last + 1
+
+
+class Programs:
+    """The two services and the orchestrator's handler, each under gunicorn."""
+
+    def __init__(self, environ, settings):
+        self._commands = {
+            "customers": gunicorn("customers", settings.customers_port),
+            "orders": gunicorn("orders", settings.orders_port),
+            # As on Lambda, a process answers one event at a time.
+            "orchestrator": [
+                *gunicorn("bench.orchestrator", settings.orchestrator_port)[:-1],
+                *("--workers", "8", "--threads", "1", "bench.orchestrator:get_app()"),
+            ],
+        }
+        self.addresses = {name: f"http://127.0.0.1:{getattr(settings, f'{name}_port')}" for name in self._commands}
+        self._environ = environ
+        self._processes = {}
+
+    def __enter__(self):
+        for name, command in self._commands.items():
+            with (HOME / f"{name}.log").open("w") as log:
+                self._processes[name] = subprocess.Popen(
+                    command, cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+        try:
+            for name in self._processes:
+                self._wait_until_it_answers(name)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exception):
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            process.wait(timeout=30)
+
+    def _wait_until_it_answers(self, name):
+        for _ in range(300):
+            if self._processes[name].poll() is not None:
+                break
+            with contextlib.suppress(requests.ConnectionError):
+                if requests.get(f"{self.addresses[name]}/health", timeout=5).ok:
+                    return
+            time.sleep(0.1)
+        raise SystemExit(f"bench: {name} does not answer; see {HOME.relative_to(ROOT)}/{name}.log")
+
+    def cpu_seconds(self):
+        """Return the processor's seconds that all their processes have had, gunicorn's own included."""
+        return sum(cpu_seconds(pid) for parent in self._processes.values() for pid in (parent.pid, *_children(parent)))
+
+    def memory(self):
+        """Return {program: resident megabytes of its largest worker}."""
+        return {name: max(map(_resident_mb, _children(parent))) for name, parent in self._processes.items()}
+
+
+def cpu_seconds(pid):
+    """Return the seconds, user's and system's, that a process has had of the processors."""
+    # The name, in brackets, may hold spaces; utime and stime are the 14th and 15th field.
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _children(process):
+    return [int(pid) for pid in pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def _resident_mb(pid):
+    return int(re.search(r"VmRSS:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) / 1024
