@@ -56,14 +56,14 @@ def run_fill(cursor: Any, sizes: Sizes, part: int = PART):
             cursor.execute("SET @first = %s, @part = %s", (first, min(part, rows + 1 - first)))
             cursor.execute(statement)
         if table != "once":
-            target = re.search(r"INSERT INTO (\w+)", statement)[1]
+            (target,) = re.findall(r"^INSERT INTO (\w+)", statement, re.MULTILINE)
             print(f"  {target:15} {time.monotonic() - started:6.1f} s", flush=True)
 
 
 def _statements():
     """Return [(once, customers, products or orders; statement)]."""
     blocks = SQL_FILE.read_text().split("\n\n")[1:]  # the file's own comment stands before
-    return [(re.match(r"-- (\w+)", block)[1], block.rstrip().removesuffix(";")) for block in blocks]
+    return [(re.findall(r"\w+", block)[0], block.rstrip().removesuffix(";")) for block in blocks]
 
 
 def _is_filled(cursor, mark):

@@ -123,26 +123,26 @@ SELECT id, CONCAT(UPPER(LEFT(thing.word, 2)), '-', LPAD(id, 6, '0'), '-', UPPER(
 
 -- customers: what common/search.py writes with each row. Sorted as the table is; grouped by that sort, not by a
 -- temporary table of millions of rows.
-INSERT INTO customer_grams (gram, id)
+INSERT INTO customer_grams (gram, id, rest)
 WITH texts AS (SELECT id, name AS text FROM customers WHERE id BETWEEN @first AND @first + @part - 1 AND deleted_at IS NULL
                UNION ALL
                SELECT id, email FROM customers WHERE id BETWEEN @first AND @first + @part - 1 AND deleted_at IS NULL
                UNION ALL
                SELECT id, phone FROM customers WHERE id BETWEEN @first AND @first + @part - 1 AND deleted_at IS NULL)
-SELECT SQL_BIG_RESULT SUBSTR(text, i + 1, 3) AS gram, id
+SELECT SQL_BIG_RESULT SUBSTR(text, i + 1, 3) AS gram, id, SUBSTR(text, i + 4, 3) AS rest
   FROM texts STRAIGHT_JOIN bench_numbers ON i < CHAR_LENGTH(text)
- GROUP BY gram, id
- ORDER BY gram, id;
+ GROUP BY gram, id, rest
+ ORDER BY gram, id, rest;
 
 -- products: the same
-INSERT INTO product_grams (gram, id)
+INSERT INTO product_grams (gram, id, rest)
 WITH texts AS (SELECT id, sku AS text FROM products WHERE id BETWEEN @first AND @first + @part - 1
                UNION ALL
                SELECT id, name FROM products WHERE id BETWEEN @first AND @first + @part - 1)
-SELECT SQL_BIG_RESULT SUBSTR(text, i + 1, 3) AS gram, id
+SELECT SQL_BIG_RESULT SUBSTR(text, i + 1, 3) AS gram, id, SUBSTR(text, i + 4, 3) AS rest
   FROM texts STRAIGHT_JOIN bench_numbers ON i < CHAR_LENGTH(text)
- GROUP BY gram, id
- ORDER BY gram, id;
+ GROUP BY gram, id, rest
+ ORDER BY gram, id, rest;
 
 -- orders: one to five lines each. Before their orders, whose totals they are (no foreign keys are checked here).
 -- The step from line to line is at most a fifth of the products, so that no product comes twice.

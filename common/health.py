@@ -17,7 +17,7 @@ from common.web import Request, send_json
 log = logging.getLogger(__name__)
 
 # The newest migration that this code needs. A newer one may be there: it comes before its code does.
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0003"
 
 # Who probes us waits for a second, commonly; what is left of it is for the network and a busy machine.
 PATIENCE_SECONDS = 0.7

@@ -49,13 +49,14 @@ def lock_customer(tx: Cursor, customer_id: int) -> Row | None:
 
 def select_customers(tx: Cursor, search: str | None, after: tuple[int, ...] | None, count: int) -> list[Row]:
     """Return up to `count` rows in id order past the position `after`, (id,) or None."""
-    source, condition, order, values = SEARCH.clauses(tx, search, after[0] if after else 0)
+    source, condition, key, values = SEARCH.clauses(tx, search, after[0] if after else 0)
     tx.execute(
         f"""
         SELECT t.id, t.name, t.email, t.phone, t.version, t.created_at, t.updated_at
           FROM {source}
          WHERE {condition} AND t.deleted_at IS NULL
-         ORDER BY {order}
+         GROUP BY {key}
+         ORDER BY {key}
          LIMIT %s
         """,
         (*values, count),

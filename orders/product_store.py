@@ -43,13 +43,14 @@ def select_product(tx: Cursor, product_id: int) -> Row | None:
 
 def select_products(tx: Cursor, search: str | None, after: tuple[int, ...] | None, count: int) -> list[Row]:
     """Return up to `count` rows in id order past the position `after`, (id,) or None."""
-    source, condition, order, values = SEARCH.clauses(tx, search, after[0] if after else 0)
+    source, condition, key, values = SEARCH.clauses(tx, search, after[0] if after else 0)
     tx.execute(
         f"""
         SELECT t.id, t.sku, t.name, t.price_cents, t.stock, t.active, t.version, t.created_at, t.updated_at
           FROM {source}
          WHERE {condition}
-         ORDER BY {order}
+         GROUP BY {key}
+         ORDER BY {key}
          LIMIT %s
         """,
         (*values, count),

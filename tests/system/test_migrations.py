@@ -10,7 +10,7 @@ from mysql.connector import errors
 
 from tests.system.conftest import ROOT, free_ports, run_module, start_module, wait_until
 
-APPLIED = "applied 0001_schema.sql."
+APPLIED = "applied 0001_schema.sql, 0002_search_rest.sql, 0003_search_entries.sql."
 NOTHING = "nothing to apply."
 
 

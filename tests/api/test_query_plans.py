@@ -1,0 +1,261 @@
+"""How MySQL finds the rows of each list and look-up: by an index, in the order wanted, and nothing is sorted.
+
+The statements are those that the stores send, explained where they are sent; the rows are bench/fill.sql's.
+"""
+
+import dataclasses
+import itertools
+from datetime import datetime
+
+import mysql.connector
+import pytest
+
+from bench.fill import Sizes, run_fill
+from common.database import Database
+from common.idempotency import Answer, Key, find_replay, run_once
+from customers import store
+from orders import order_store, product_store
+from tests.conftest import migrate
+
+# Enough for the optimizer to have a choice.
+SIZES = Sizes(customers=2500, products=2000, orders=2500)
+NOW = datetime(2026, 1, 1)
+IN_THE_MIDDLE = (datetime(2025, 1, 1), 1250)
+
+
+@pytest.fixture(scope="module")
+def filled(database_settings):
+    """A database of some thousand rows."""
+    settings = dataclasses.replace(database_settings, name=f"{database_settings.name}_plans")
+    with (
+        mysql.connector.connect(
+            host=settings.host, port=settings.port, user=settings.user, password=settings.password, use_pure=False
+        ) as connection,
+        connection.cursor(buffered=True) as cursor,
+    ):
+        cursor.execute(f"DROP DATABASE IF EXISTS {settings.name}")
+        migrate(settings.name)
+        cursor.execute(f"USE {settings.name}")
+        run_fill(cursor, SIZES)
+        database = Database(settings)
+        yield database
+        database.close()
+        cursor.execute(f"DROP DATABASE {settings.name}")
+
+
+class Explaining:
+    """A cursor that has each statement explained before it is run, but those that read no rows."""
+
+    def __init__(self, tx):
+        self._tx = tx
+        self.plans = []
+
+    def execute(self, statement, values=()):
+        if not statement.lstrip().startswith(("INSERT", "EXPLAIN")):
+            self._tx.execute(f"EXPLAIN FORMAT=TRADITIONAL {statement}", values)
+            self.plans.append([Step(row) for row in self._tx.fetchall()])
+        self._tx.execute(statement, values)
+
+    def __getattr__(self, name):
+        return getattr(self._tx, name)
+
+
+class Step:
+    """What a plan does with one table."""
+
+    def __init__(self, row):
+        self.table = row["table"]
+        self.access = row["type"]
+        self.index = row["key"]
+        self.rows = row["rows"]
+        self.extra = row["Extra"] or ""
+
+    def __repr__(self):
+        return f"{self.table} {self.access} {self.index} {self.rows} ({self.extra})"
+
+
+@pytest.fixture
+def explain(filled):
+    """`explain(fn, *args)` runs `fn(tx, *args)` and returns the plans of its statements."""
+
+    def run(fn, *args):
+        def explained(tx):
+            explaining = Explaining(tx)
+            fn(explaining, *args)
+            return explaining.plans
+
+        return filled.transact(explained)
+
+    return run
+
+
+def tables_and_indexes(plan):
+    return [(step.table, step.index) for step in plan]
+
+
+def wasted(plans):
+    """Return the steps that read a whole table, sort, or fill a temporary table."""
+    return [
+        step
+        for step in itertools.chain(*plans)
+        if step.access == "ALL" or "filesort" in step.extra or "temporary" in step.extra
+    ]
+
+
+# --- lists of orders -------------------------------------------------------------------
+
+FILTERS = {
+    "status": ["CREATED", "CONFIRMED", "CANCELED"],
+    "customer_id": [1, 2000],  # a fifth of the orders are the first's; the second has none or one
+    "from": [datetime(2024, 2, 1)],
+    "to": [datetime(2025, 11, 1)],
+}
+COMBINATIONS = [
+    dict(pairs)
+    for names in itertools.chain.from_iterable(itertools.combinations(FILTERS, size) for size in range(5))
+    for pairs in itertools.product(*([(name, value) for value in FILTERS[name]] for name in names))
+]
+INDEXES = {
+    frozenset(): "ix_orders_created",
+    frozenset({"status"}): "ix_orders_status_created",
+    frozenset({"customer_id"}): "ix_orders_customer_created",
+    frozenset({"status", "customer_id"}): "ix_orders_customer_status_created",
+}
+
+
+@pytest.mark.parametrize("before", [None, IN_THE_MIDDLE], ids=["first page", "later page"])
+@pytest.mark.parametrize("filters", COMBINATIONS, ids=lambda filters: " ".join(map(str, filters.values())) or "none")
+def test_orders_of_each_combination_of_filters_come_from_its_index_in_its_order(explain, filters, before):
+    plans = explain(order_store.select_orders, filters, before, 21)
+
+    index = INDEXES[frozenset(filters) & {"status", "customer_id"}]
+    assert [tables_and_indexes(plan) for plan in plans] == [[("orders", index)]]
+    assert wasted(plans) == []
+
+
+@pytest.mark.parametrize("after", [None, (5,)], ids=["first page", "later page"])
+def test_events_of_an_order_come_from_its_index(explain, after):
+    plans = explain(order_store.select_order_events, 7, after, 21)
+
+    assert [tables_and_indexes(plan) for plan in plans] == [[("order_events", "ix_order_events_order")]]
+    assert wasted(plans) == []
+
+
+# --- searches --------------------------------------------------------------------------
+
+LISTS = {
+    "customers": (store.select_customers, "customer_grams", {"all have": "example", "few have": "yarmouth-1"}),
+    "products": (product_store.select_products, "product_grams", {"all have": "000", "few have": "000042"}),
+}
+
+
+@pytest.mark.parametrize("after", [None, (250,)], ids=["first page", "later page"])
+@pytest.mark.parametrize("name", LISTS)
+def test_list_without_a_search_comes_in_the_tables_own_order(explain, name, after):
+    select, _, _ = LISTS[name]
+
+    plans = explain(select, None, after, 21)
+
+    assert [tables_and_indexes(plan) for plan in plans] == [[("t", "PRIMARY")]]
+    assert wasted(plans) == []
+
+
+@pytest.mark.parametrize("after", [None, (250,)], ids=["first page", "later page"])
+@pytest.mark.parametrize("kind", ["all have", "few have"])
+@pytest.mark.parametrize("name", LISTS)
+def test_search_walks_entries_in_order_and_fetches_the_rows_of_some(explain, name, kind, after):
+    select, _, searches = LISTS[name]
+
+    *_, plan = plans = explain(select, searches[kind], after, 21)
+
+    assert tables_and_indexes(plan) == [("g", "PRIMARY"), ("t", "PRIMARY")]
+    assert plan[1].access == "eq_ref"
+    assert wasted(plans) == []
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_search_for_what_is_nowhere_walks_nothing(explain, name):
+    select, _, _ = LISTS[name]
+
+    plans = explain(select, "qqqqq", None, 21)
+
+    assert plans[-1][0].rows == 1
+    assert wasted(plans) == []
+
+
+@pytest.mark.parametrize("after", [None, (250,)], ids=["first page", "later page"])
+@pytest.mark.parametrize("search", ["q", "xü"])
+@pytest.mark.parametrize("name", LISTS)
+def test_search_for_two_characters_that_few_have_reads_their_entries_and_sorts_only_these(explain, name, search, after):
+    select, entries, _ = LISTS[name]
+
+    plan = explain(select, search, after, 21)[-1]
+
+    assert [(step.table, step.index, step.access) for step in plan if step.access != "ALL"] == [
+        ("t", "PRIMARY", "eq_ref"),
+        (entries, "PRIMARY", "range"),
+    ]
+    assert [step.table for step in wasted([plan])] == ["<derived2>", entries]
+
+
+@pytest.mark.parametrize("after", [None, (250,)], ids=["first page", "later page"])
+@pytest.mark.parametrize(("name", "search"), [("customers", "e"), ("customers", "s"), ("products", "0")])
+def test_search_for_one_character_that_many_have_walks_the_table_in_its_order(explain, name, search, after):
+    select, _, _ = LISTS[name]
+
+    *_, plan = plans = explain(select, search, after, 21)
+
+    assert tables_and_indexes(plan) == [("t", "PRIMARY")]
+    assert wasted(plans) == []
+
+
+@pytest.mark.parametrize(("name", "search"), [("customers", store.SEARCH), ("products", product_store.SEARCH)])
+def test_entries_filled_by_sql_are_those_that_the_product_writes(filled, name, search):
+    def select_entries(tx):
+        # Their weights: of "Ltd" and "ltd", which are one entry, either may have come first.
+        tx.execute(
+            f"""
+            SELECT id, HEX(WEIGHT_STRING(gram)) AS gram, HEX(WEIGHT_STRING(rest)) AS rest
+              FROM {search.gram_table}
+             WHERE id <= 300
+             ORDER BY id, gram, rest
+            """
+        )
+        return tx.fetchall()
+
+    def write_entries(tx):
+        tx.execute(f"DELETE FROM {search.gram_table} WHERE id <= 300")
+        tx.execute(f"SELECT * FROM {name} WHERE id <= 300{' AND deleted_at IS NULL' * (name == 'customers')}")
+        for row in tx.fetchall():
+            search.insert(tx, row)
+
+    of_sql = filled.read(select_entries)
+    filled.transact(write_entries)
+
+    assert len(of_sql) > 5000
+    assert filled.read(select_entries) == of_sql
+
+
+# --- look-ups --------------------------------------------------------------------------
+
+
+def test_products_of_an_order_are_found_and_locked_by_their_ids(explain):
+    plans = explain(product_store.lock_products, [400, 7, 250])
+
+    assert [tables_and_indexes(plan) for plan in plans] == [[("products", "PRIMARY")]]
+    assert plans[0][0].access == "range"
+    assert wasted(plans) == []
+
+
+def test_idempotency_key_is_found_by_itself(explain, filled):
+    key = Key("jwt:demo", "create_order", "a key", b"f" * 32)
+    filled.transact(run_once, key, NOW, lambda tx: Answer(201, b"{}", "order", 1))
+
+    plans = explain(run_once, key, NOW, None) + explain(find_replay, key, NOW)
+
+    assert [tables_and_indexes(plan) for plan in plans] == [
+        [("idempotency_slots", "PRIMARY")],
+        [("idempotency_keys", "PRIMARY")],
+        [("idempotency_keys", "PRIMARY")],
+    ]
+    assert {step.access for plan in plans for step in plan} == {"const"}
