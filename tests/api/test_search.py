@@ -22,6 +22,8 @@ CASES = {
     "upper case": ("Laptop Pro", "Laptap", "LAPTOP"),
     "lower case": ("LAPTOP PRO", "LAPTAP", "laptop"),
     "accent in upper case": ("Café crème", "Coffee", "CAFÉ"),
+    "accent left out": ("Müller desk", "Miller desk", "muller"),
+    "accent that is not there": ("Resume folder", "Rename folder", "résumé"),
     "capital I with a dot": ("İstanbul lamp", "Ankara lamp", "İstanb"),
     "percent": ("100% cotton", "100 cotton", "100%"),
     "only percent": ("50 % off", "half off", "%"),
@@ -48,6 +50,11 @@ CASES = {
     "leading space": ("the top shelf", "laptop", " top"),
     "hyphens and dots": ("AB-12.3/4 screw", "AB 12 3 4 screw", "AB-12.3/4"),
     "SQL": ("x'; DROP TABLE products; --", "x DROP TABLE products", "'; DROP TABLE"),
+    "first of two places with one beginning": ("bananas", "banal", "nas"),
+    "second of two places with one beginning": ("an anorak", "an anode", "anor"),
+    "six characters": ("Laptop Pro", "Laptop Bag", "top Pr"),
+    "seven characters": ("Laptop Pro", "Laptop Prx", "top Pro"),
+    "percent among the three after": ("abc10% off", "abc10x off", "abc10%"),
     "long text": ("y" * 150, "y" * 99, "y" * 100),
     "letters newer than the index": ("Ꟈ letter", "Ɤ letter", "Ꟈ le"),
 }
@@ -133,6 +140,36 @@ def test_renamed_customer_is_found_by_the_new_name_only(customers_api, factory):
 
     assert found(customers_api, "/customers", old) == set()
     assert found(customers_api, "/customers", new) == {customer["id"]}
+
+
+def test_product_with_a_text_in_many_places_is_found_once(orders_api, factory):
+    name = unique("anana")
+    factory.make_product(name=f"{name} {name}anan ananas anan")
+
+    page = orders_api.get("/products", params={"search": "anan", "limit": 100}).json
+
+    assert [row["name"].startswith(name) for row in page["data"]].count(True) == 1
+
+
+def test_row_written_by_the_version_before_is_found_too(orders_api, factory, other_connection):
+    name = unique("Older")
+    product = factory.make_product(name=f"{name} version")
+    cursor = other_connection.cursor()
+    cursor.execute("DELETE FROM product_grams WHERE id = %s", (product["id"],))
+    cursor.execute(
+        """
+        INSERT INTO product_grams (gram, id)
+        WITH RECURSIVE n AS (SELECT 1 AS start UNION ALL SELECT start + 1 FROM n WHERE start < 200)
+        SELECT DISTINCT SUBSTR(name, start, 3), id FROM products JOIN n ON start <= CHAR_LENGTH(name) WHERE id = %s
+        """,
+        (product["id"],),
+    )
+    other_connection.commit()
+
+    assert found(orders_api, "/products", name) == {product["id"]}
+
+    orders_api.patch(f"/products/{product['id']}", json={"name": "renamed now"})
+    assert found(orders_api, "/products", name) == set()
 
 
 def test_customer_renamed_in_case_only_is_still_found(customers_api, factory):
