@@ -47,12 +47,12 @@ MEASURE = f"{MEMORY} --log-bin --sync-binlog=1 --innodb-flush-log-at-trx-commit=
 DEFAULTS = {"CUSTOMERS": "1000000", "PRODUCTS": "100000", "ORDERS": "1000000"}
 PAGE = 10_000
 LIMIT = 10  # 100,000 products are 10,000 pages of 10
-ROUNDS = 7
-PAGE_CALLS = 20  # of each of the two pages, a round
-SEARCH_ROUNDS = 5
+ROUNDS = 9
+PAGE_CALLS = 30  # of each of the two pages, a round
+SEARCH_ROUNDS = 7
 TEXTS = 12  # of each kind
 SAMPLE = 5_000  # rows that the texts are taken from
-ORDER_CALLS = 60  # in each schema, a round
+ORDER_CALLS = 100  # in each schema, a round
 RANGE = {"from": "2024-03-01T00:00:00Z", "to": "2025-11-01T00:00:00Z"}  # of the two years that fill.sql spreads
 
 

@@ -102,7 +102,7 @@ class SearchIndex:
         """
         ranges = [f"SELECT id FROM {self.gram_table} WHERE gram {comparison}"] * len(values)
         tx.execute(f"EXPLAIN FORMAT=TRADITIONAL {' UNION ALL '.join(ranges)}", values)
-        return [row["rows"] for row in tx.fetchall()]
+        return [row["rows"] or 0 for row in tx.fetchall()[: len(values)]]
 
     def _entries_of(self, row: Row) -> list[tuple[str, str]]:
         # Sorted: the index's own order, which is cheaper to insert.
