@@ -90,8 +90,12 @@ class SearchIndex:
         entries = [entry for entry in _entries(text) if len(entry[0]) == _GRAM]
         entries = entries[:: -(-len(entries) // _MAX_PLACES)]
         counts = self._count(tx, "= %s", [gram for gram, _ in entries])
-        # Of what is walked, each character of the rest leaves a tenth.
-        costs = [count * (1 + _ROW_COST / 10 ** len(rest)) for count, (_, rest) in zip(counts, entries, strict=True)]
+        # Few rows are fetched where the rest is whole, or where it ends the search: then they are all found. Less of
+        # it may be no choice at all: of "c.e" among emails, all go on with "xa".
+        costs = [
+            count * (1 if len(rest) == _REST or gram + rest == text else _ROW_COST)
+            for count, (gram, rest) in zip(counts, entries, strict=True)
+        ]
         return entries[costs.index(min(costs))]
 
     def _count(self, tx: Cursor, comparison: str, values: list[str]) -> list[int]:
