@@ -48,7 +48,7 @@ DEFAULTS = {"CUSTOMERS": "1000000", "PRODUCTS": "100000", "ORDERS": "1000000"}
 PAGE = 10_000
 LIMIT = 10  # 100,000 products are 10,000 pages of 10
 ROUNDS = 9
-PAGE_CALLS = 30  # of each of the two pages, a round
+PAGE_CALLS = 30  # of each page, a round
 SEARCH_ROUNDS = 7
 TEXTS = 12  # of each kind
 SAMPLE = 5_000  # rows that the texts are taken from
@@ -129,15 +129,18 @@ class Shop:
 
 
 def page_cases(shop):
-    """Return [(name, program, path of page 1, path of page PAGE)] of each list that has it."""
+    """Return [(name, program, path of page 1, of page 2, of page PAGE)] of each list that has it."""
     cases = []
 
     def add(name, program, path, scope, query, *select):
         rows = shop.database.read(*select, None, LIMIT * (PAGE - 1))
         if len(rows) == LIMIT * (PAGE - 1):
-            cursor = shop.cursors.page([rows[-1]] * 2, 1, scope, position_of, lambda row: {})["next_cursor"]
-            near = f"{path}?{urlencode({**query, 'limit': LIMIT})}"
-            cases.append((name, program, near, f"{near}&{urlencode({'cursor': cursor})}"))
+            first = f"{path}?{urlencode({**query, 'limit': LIMIT})}"
+            pages = [
+                shop.cursors.page([row] * 2, 1, scope, position_of, lambda row: {})
+                for row in (rows[LIMIT - 1], rows[-1])
+            ]
+            cases.append((name, program, first, *(f"{first}&cursor={page['next_cursor']}" for page in pages)))
 
     add("customers", shop.customers, "/customers", ["customers", None], {}, store.select_customers, None)
     add("products", shop.orders, "/products", ["products", None], {}, product_store.select_products, None)
@@ -161,21 +164,26 @@ def subsets(names):
 
 
 def measure_pages(shop):
-    """Return {list: page 1, page PAGE and their ratio}."""
+    """Return {list: pages 1, 2 and PAGE, and the last's ratio to the first}."""
     cases = page_cases(shop)
     rounds = {name: [] for name, *_ in cases}
     for _ in range(ROUNDS):
         for name, program, *paths in cases:
-            pairs = [[program.call("GET", path)[0] for path in paths] for _ in range(PAGE_CALLS)]
-            rounds[name].append([statistics.median(column) for column in zip(*pairs, strict=True)])
-    return {name: compared(pairs) for name, pairs in rounds.items()}
+            calls = [[program.call("GET", path)[0] for path in paths] for _ in range(PAGE_CALLS)]
+            rounds[name].append(medians(calls))
+    return {name: compared(taken) for name, taken in rounds.items()}
 
 
-def compared(pairs):
-    """Return the medians of the rounds' [one, other], their ratio, and the rounds' smallest and largest ratio."""
-    one, other = (statistics.median(column) for column in zip(*pairs, strict=True))
-    ratios = [b / a for a, b in pairs]
-    return {"ms": [one, other], "ratio": other / one, "spread": [min(ratios), max(ratios)]}
+def medians(rows):
+    """Return the median of each column."""
+    return [statistics.median(column) for column in zip(*rows, strict=True)]
+
+
+def compared(rounds):
+    """Return the medians of the rounds, the last's ratio to the first, and the rounds' smallest and largest ratio."""
+    middle = medians(rounds)
+    ratios = [row[-1] / row[0] for row in rounds]
+    return {"ms": middle, "ratio": middle[-1] / middle[0], "spread": [min(ratios), max(ratios)]}
 
 
 # --- search ----------------------------------------------------------------------------
@@ -292,7 +300,7 @@ def measure_orders(shops, sizes):
         rounds = []
         for _ in range(ROUNDS + 1):
             calls = [[create_order() for create_order in makers] for _ in range(ORDER_CALLS)]
-            rounds.append([statistics.median(column) for column in zip(*calls, strict=True)])
+            rounds.append(medians(calls))
         return compared(rounds[1:])  # the first brings the rows into memory
     finally:
         for shop, size in zip(shops, sizes, strict=True):
@@ -372,7 +380,7 @@ def main():
 
 def print_table(result, small):
     """Print the result as tables of Markdown."""
-    print_head(f"page {PAGE:,} against page 1", "page 1 ms", f"page {PAGE:,} ms", "ratio", "in the rounds")
+    print_head(f"page {PAGE:,} against page 1", "page 1 ms", "page 2 ms", f"page {PAGE:,} ms", "ratio", "in the rounds")
     for name, row in result["pages"].items():
         print(f"| {name} | {columns(row)} |")
     for name, kinds in result["search"].items():
@@ -392,7 +400,7 @@ def print_head(*titles):
 def columns(row):
     """Return the columns of what was compared."""
     low, high = row["spread"]
-    return f"{row['ms'][0]:.1f} | {row['ms'][1]:.1f} | {row['ratio']:.2f} | {low:.2f} to {high:.2f}"
+    return " | ".join([*(f"{value:.2f}" for value in row["ms"]), f"{row['ratio']:.2f}", f"{low:.2f} to {high:.2f}"])
 
 
 if __name__ == "__main__":

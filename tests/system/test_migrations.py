@@ -195,6 +195,43 @@ def test_seed_before_any_migration_says_what_to_do(environ, schema, cursor):
     assert "run make migrate first" in run.stderr
 
 
+def entries(cursor, schema):
+    """Return the search entries of both tables."""
+    cursor.execute(
+        f"""
+        SELECT 'customer', HEX(WEIGHT_STRING(gram)) AS weight, id, rest FROM {schema}.customer_grams
+         UNION ALL SELECT 'product', HEX(WEIGHT_STRING(gram)), id, rest FROM {schema}.product_grams
+         ORDER BY 1, id, weight, rest
+        """
+    )
+    return [(table, weight, row_id, rest.lower()) for table, weight, row_id, rest in cursor.fetchall()]
+
+
+def forget_the_rests(cursor, schema, table):
+    """Bring a table of search entries back to what it was before migration 0002, its rows too."""
+    cursor.execute(f"CREATE TABLE {schema}.older SELECT DISTINCT gram, id FROM {schema}.{table}")
+    cursor.execute(f"DELETE FROM {schema}.{table}")
+    cursor.execute(f"ALTER TABLE {schema}.{table} DROP PRIMARY KEY, DROP COLUMN rest, ADD PRIMARY KEY (gram, id)")
+    cursor.execute(f"INSERT INTO {schema}.{table} SELECT gram, id FROM {schema}.older")
+    cursor.execute(f"DROP TABLE {schema}.older")
+
+
+def test_search_entries_of_the_first_schema_become_those_that_are_written_now(environ, schema, cursor):
+    migrate(environ)
+    assert run_module("sql.seed", environ=environ).returncode == 0
+    written_now = entries(cursor, schema)
+    forget_the_rests(cursor, schema, "customer_grams")
+    forget_the_rests(cursor, schema, "product_grams")
+    cursor.execute(f"DELETE FROM {schema}.schema_migrations WHERE version > '0001'")
+    cursor.execute("COMMIT")
+
+    run = migrate(environ)
+
+    assert run.stdout == f"Schema {schema}: applied 0002_search_rest.sql, 0003_search_entries.sql.\n"
+    assert len(written_now) > 150
+    assert entries(cursor, schema) == written_now
+
+
 # --- the seed --------------------------------------------------------------------------
 
 
