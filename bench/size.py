@@ -42,7 +42,8 @@ RESULT = ROOT / ".local" / "bench" / "size.json"
 # All of the rows fit into memory: what is compared is work, not disks.
 MEMORY = "--innodb-buffer-pool-size=4G --innodb-redo-log-capacity=2G"
 FILL = f"{MEMORY} --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=OFF --sort-buffer-size=512M"
-MEASURE = f"{MEMORY} --log-bin --sync-binlog=1 --innodb-flush-log-at-trx-commit=1"
+# As durable as production; old binary logs go at the next start.
+MEASURE = f"{MEMORY} --log-bin --sync-binlog=1 --innodb-flush-log-at-trx-commit=1 --binlog-expire-logs-seconds=60"
 
 DEFAULTS = {"CUSTOMERS": "1000000", "PRODUCTS": "100000", "ORDERS": "1000000"}
 PAGE = 10_000
@@ -339,10 +340,11 @@ def mysql_server(environ, options):
 
 
 def own_environment():
-    """Return the environment with a MySQL of the benchmark's own and development settings."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("DB_", "APP_ENV"))}
+    """Return the environment with a MySQL of the benchmark's own, whatever a `.env` says of another."""
     port = str(free_ports(1)[0])
-    return own | {"MYSQL_HOME": str(HOME), "MYSQL_PORT": port, "DB_PORT": port}
+    private = dict.fromkeys(("DB_HOST", "DB_USER", "DB_PASSWORD", "CUSTOMERS_API_BASE", "ORDERS_API_BASE"), "")
+    own = {"APP_ENV": "development", "MYSQL_HOME": str(HOME), "MYSQL_PORT": port, "DB_PORT": port}
+    return config.read_environment() | private | own
 
 
 def read_sizes():
