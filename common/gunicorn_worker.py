@@ -1,6 +1,7 @@
 """gunicorn's threaded worker with its gaps closed: who may hold a thread, how it stops, errors in HTML."""
 
 import re
+import select
 import selectors
 import socket
 import time
@@ -39,8 +40,33 @@ FIRST_BYTE_SECONDS = 10
 LINGER_SECONDS = 2
 LINGER_BYTES = 65_536
 
+# After an answer a thread stays with the connection for so long, if nobody waits for a thread. A client
+# that goes on at once then spares us the way through the poller and the queue: with eight that read
+# products, a tenth of what a request takes, with one alone a third.
+STAY_MILLISECONDS = 5
+
 # While we stop: for whoever is connected, to send what it is about to send.
 LAST_CALL_SECONDS = 2
+
+
+class ClientSocket(socket.socket):
+    """A client's, which sends an answer's head together with its body: one packet, one wake-up."""
+
+    _head = b""
+
+    def sendall(self, data, *flags):
+        """Send, or keep what is the head of an answer until its body or `flush` comes."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(b"HTTP/1.1 "):
+            self._head = data
+            return
+        super().sendall(data, *flags)
+
+    def flush(self):
+        """Send the head of an answer that has no body."""
+        if self._head:
+            self.sendall(b"")
 
 
 class Worker(ThreadWorker):
@@ -51,12 +77,15 @@ class Worker(ThreadWorker):
         self._live_pool = ThreadPoolExecutor(LIVE_THREADS)
         self._ready_pool = ThreadPoolExecutor(READY_THREADS)
         self._lingering = deque()  # of connections, by their timeout
+        self._queued = deque()  # of connections that wait for a thread
         super().init_process()
 
     # --- who gets a thread -------------------------------------------------------------
 
     def enqueue_req(self, conn):
         """Give a connection to a thread, but only once it has begun to send a request."""
+        if not isinstance(conn.sock, ClientSocket):
+            conn.sock = ClientSocket(fileno=conn.sock.detach())
         beginning = _peek(conn.sock, _PEEK_BYTES)
         if beginning is None:
             self._wait_for_data(conn)
@@ -88,7 +117,12 @@ class Worker(ThreadWorker):
 
     def _submit(self, conn, beginning):
         conn.close = partial(self._close, conn)
-        done = self._pool_for(beginning).submit(self.handle, conn)
+        pool = self._pool_for(beginning)
+        if pool is self.tpool:
+            self._queued.append(conn)
+            done = pool.submit(self._handle_queued, conn)
+        else:
+            done = pool.submit(self.handle, conn)
         done.add_done_callback(lambda future: self.method_queue.defer(self.finish_request, conn, future))
 
     def _pool_for(self, beginning):
@@ -103,10 +137,29 @@ class Worker(ThreadWorker):
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
+    def _handle_queued(self, conn):
+        self._queued.popleft()  # whichever: only whether there are some is asked
+        is_kept = self.handle(conn)
+        while is_kept is True and self._has_next(conn):
+            is_kept = self.handle(conn)
+        return is_kept
+
+    def _has_next(self, conn):
+        """Tell whether the connection's next request is there, or comes at once; no, if others wait for a thread."""
+        if self._queued or not self.alive:
+            return False
+        if conn.parser.unreader.buf.getvalue().strip(b"\r\n"):
+            return True
+        poll = select.poll()
+        poll.register(conn.sock, select.POLLIN)
+        return bool(poll.poll(STAY_MILLISECONDS))
+
     def handle(self, conn):
         """Serve one request; the base class makes the socket block for ever before `init`."""
         conn.init = partial(self._init_with_timeout, conn)
-        return super().handle(conn)
+        is_kept = super().handle(conn)
+        conn.sock.flush()
+        return is_kept
 
     def _init_with_timeout(self, conn):
         TConn.init(conn)

@@ -1,7 +1,10 @@
 """HTTP as bytes on a socket: what no client library would send, and what comes back."""
 
+import fcntl
 import json
 import socket
+import struct
+import termios
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -62,6 +65,10 @@ class Connection:
     def send(self, data):
         """Send bytes as they are."""
         self._socket.sendall(data)
+
+    def waiting_bytes(self):
+        """Return how many bytes have come that nobody has read."""
+        return struct.unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)))[0]
 
     def finish(self):
         """Say that nothing more comes, and go on reading."""

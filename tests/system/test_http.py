@@ -155,6 +155,21 @@ def test_more_clients_that_say_nothing_than_there_are_threads_hold_none(base):
         assert time.monotonic() - started < 3  # the base class gives each of them a thread for five seconds
 
 
+def test_more_clients_that_never_pause_than_there_are_threads_leave_room_for_others(base):
+    message = request("GET", "/nowhere", HOST)
+    size = 2 * len(exchange(base, message)[0].body)  # its head is as long
+    with ExitStack() as clients:
+        busy = [clients.enter_context(Connection(base)) for _ in range(40)]
+        for connection in busy:
+            connection.send(message * 400)
+        with Connection(base) as other:
+            other.send(message)
+
+            assert other.read().status == 404
+        # The others had some turns before, and not all of theirs.
+        assert sum(connection.waiting_bytes() for connection in busy) < 40 * 50 * size
+
+
 HELD = {
     "answered, and not closing": request("GET", "/health", HOST, "Connection: close"),
     "refused, and not closing": request("GET", "health", HOST),
