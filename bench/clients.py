@@ -90,7 +90,8 @@ class Clients:
             *(f"--products={products}", "run"),
             cwd=HOME / "tls",
         )
-        return {"per_second": float(re.search(r"transactions: +\d+ +\(([0-9.]+) per sec", output)[1])}
+        (rate,) = re.findall(r"transactions: +\d+ +\(([0-9.]+) per sec", output)
+        return {"per_second": float(rate)}
 
     def _prepare(self, operation, seconds):
         """Return the first of the orders that the operation may change."""

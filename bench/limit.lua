@@ -148,15 +148,14 @@ local function change_order(id, event, update, ...)
 end
 
 -- The entries that common/search.py keeps of a customer.
-local function grams_of(...)
+local function entries_of(...)
    local seen, rows = {}, {}
    for _, text in ipairs({...}) do
-      text = text:lower()
       for start = 1, #text do
-         local gram = text:sub(start, start + 2)
-         if not seen[gram] then
-            seen[gram] = true
-            rows[#rows + 1] = "('" .. gram .. "', LAST_INSERT_ID())"
+         local row = "('" .. text:sub(start, start + 2) .. "', LAST_INSERT_ID(), '" .. text:sub(start + 3, start + 5) .. "')"
+         if not seen[row:lower()] then
+            seen[row:lower()] = true
+            rows[#rows + 1] = row
          end
       end
    end
@@ -172,7 +171,7 @@ local operations = {
       local phone = string.format("+1-555-%07d", random(0, 9999999))
       statements.begin()
       statements.insert_customer(name, email, phone)
-      con:query("INSERT INTO customer_grams (gram, id) VALUES " .. grams_of(name, email, phone))
+      con:query("INSERT INTO customer_grams (gram, id, rest) VALUES " .. entries_of(name, email, phone))
       statements.insert_key("customer", unique(), BODY)
       statements.commit()
    end,

@@ -183,4 +183,5 @@ def _children(process):
 
 
 def _resident_mb(pid):
-    return int(re.search(r"VmRSS:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+    (kilobytes,) = re.findall(r"VmRSS:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text())
+    return int(kilobytes) / 1024

@@ -158,7 +158,8 @@ class Worker(ThreadWorker):
         """Serve one request; the base class makes the socket block for ever before `init`."""
         conn.init = partial(self._init_with_timeout, conn)
         is_kept = super().handle(conn)
-        conn.sock.flush()
+        client: Any = conn.sock
+        client.flush()
         return is_kept
 
     def _init_with_timeout(self, conn):

@@ -12,6 +12,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -23,18 +24,32 @@ MAX_ANSWER_BYTES = 1_000_000  # with its head, give or take a buffer; an order o
 
 
 def new_session() -> requests.Session:
-    """Return a session that reads MAX_ANSWER_BYTES of an answer at most; calls need a `whole_call` timeout.
+    """Return a session that reads MAX_ANSWER_BYTES of an answer at most; its `send` needs a `whole_call` timeout.
 
     What breaks a bound raises a `requests.RequestException`, as other failures do.
     """
     session = requests.Session()
-    # A small compressed answer can be a large one.
-    session.headers["Accept-Encoding"] = "identity"
     # Else ~/.netrc replaces the Authorization header, and a proxy setting diverts the call.
     session.trust_env = False
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter())
     return session
+
+
+def make_request(method: str, url: str, headers: dict[str, str], body: Any) -> requests.PreparedRequest:
+    """Return a request for a session's `send`; `body` is sent as JSON unless it is None.
+
+    A session's own `request` would look for settings, cookies and log-ins to merge in, a third of the time of
+    a call; we have none, and our addresses need no quoting.
+    """
+    request = requests.PreparedRequest()
+    request.prepare_method(method)
+    request.url = url
+    # A small compressed answer can be a large one.
+    request.prepare_headers({"Accept": "application/json", "Accept-Encoding": "identity", **headers})
+    request.prepare_body(None, None, body)
+    request.prepare_cookies({})
+    return request
 
 
 def new_pool(base: str) -> HTTPConnectionPool:
@@ -43,7 +58,7 @@ def new_pool(base: str) -> HTTPConnectionPool:
     Calls go through `urlopen` with a `whole_call` timeout, and raise urllib3's `HTTPError`. It takes 0.3 ms less
     of a processor than a session does, which counts where each order asks.
     """
-    manager = PoolManager(maxsize=KEPT_CONNECTIONS, ca_certs=requests.certs.where())
+    manager = PoolManager(maxsize=KEPT_CONNECTIONS, ca_certs=DEFAULT_CA_BUNDLE_PATH)
     manager.pool_classes_by_scheme = _POOLS
     return manager.connection_from_url(base)
 

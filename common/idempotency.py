@@ -87,7 +87,7 @@ def find_replay(tx: Cursor, key: Key, now: datetime) -> Answer | None:
         (key.caller, key.operation, key.key),
     )
     row = tx.fetchone()
-    return row and _replay(row, key, now)
+    return None if row is None else _replay(row, key, now)
 
 
 def _lock_key(tx: Cursor, key: Key) -> Row | None:

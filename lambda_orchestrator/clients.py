@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 from common import strict_json
-from common.http_session import new_session, whole_call
+from common.http_session import make_request, new_session, whole_call
 from common.problems import REGISTRY, IdempotencyKeyInFlight, MalformedJson
 
 # Seconds for a whole call. Orders answers within milliseconds, and within 3.9 s when Customers
@@ -72,11 +72,8 @@ class ServiceClient:
         `timeout` in seconds bounds the whole call; CALL_TIMEOUT is its ceiling.
         """
         try:
-            response = self._session.request(
-                method,
-                self._base + path,
-                json=body,
-                headers={"Authorization": self._authorization, "Accept": "application/json", **headers},
+            response = self._session.send(
+                make_request(method, self._base + path, {"Authorization": self._authorization, **headers}, body),
                 timeout=whole_call(min(CALL_TIMEOUT, timeout)),
                 # A redirect would turn a POST into a GET, and carry the token elsewhere.
                 allow_redirects=False,

@@ -10,7 +10,7 @@ import requests
 from urllib3.util import Timeout
 
 from common import http_session
-from common.http_session import new_session, whole_call
+from common.http_session import make_request, new_session, whole_call
 
 SECONDS = 0.5
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"
@@ -58,6 +58,10 @@ class RawServer:
         return True
 
 
+def fetch(session, url, seconds=SECONDS):
+    return session.send(make_request("GET", url, {}, None), timeout=whole_call(seconds))
+
+
 @pytest.fixture
 def serve():
     servers = []
@@ -97,7 +101,7 @@ def test_answer_that_does_not_end_is_given_up_in_time(serve, chunks, pause):
     started = time.monotonic()
 
     with new_session() as session, pytest.raises(requests.RequestException):
-        session.get(server.base, timeout=whole_call(SECONDS))
+        fetch(session, server.base)
 
     assert time.monotonic() - started < SECONDS + 0.3
 
@@ -107,7 +111,7 @@ def test_answer_as_large_as_allowed_is_read_over_a_connection_that_is_kept(serve
     server = serve(lambda: [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body])
 
     with new_session() as session:
-        answers = [session.get(server.base, timeout=whole_call(5)).content for _ in range(3)]
+        answers = [fetch(session, server.base, 5).content for _ in range(3)]
 
     assert answers == [body] * 3
     assert server.connections == 1
@@ -117,7 +121,7 @@ def test_each_answer_has_its_own_time(serve):
     server = serve(lambda: [HEAD, b"x" * 250, b"x" * 250], pause=0.1)
 
     with new_session() as session:
-        answers = [session.get(server.base, timeout=whole_call(SECONDS)).content for _ in range(4)]
+        answers = [fetch(session, server.base).content for _ in range(4)]
 
     assert answers == [b"x" * 500] * 4
     assert server.connections == 1
@@ -130,7 +134,7 @@ def test_compressed_answer_is_not_unpacked(serve, encoding):
     server = serve(lambda: [head, bomb])
 
     with new_session() as session, pytest.raises(requests.RequestException):
-        session.get(server.base, timeout=whole_call(SECONDS))
+        fetch(session, server.base)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -138,7 +142,7 @@ def test_server_that_says_nothing_is_given_up_in_time(scheme):
     with socket.create_server(("127.0.0.1", 0)) as listener, new_session() as session:
         started = time.monotonic()
         with pytest.raises(requests.RequestException):
-            session.get(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}", timeout=whole_call(SECONDS))
+            fetch(session, f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
 
     assert time.monotonic() - started < SECONDS + 0.3
 
@@ -150,6 +154,6 @@ def test_connection_and_answer_share_the_time(monkeypatch, serve):
     started = time.monotonic()
 
     with new_session() as session, pytest.raises(requests.RequestException):
-        session.get(server.base, timeout=whole_call(SECONDS))
+        fetch(session, server.base)
 
     assert time.monotonic() - started < 0.5 * SECONDS
