@@ -126,8 +126,10 @@ def get_order(tx: Cursor, order_id: int) -> tuple[Row, list[Row]]:
 
 def get_order_events(tx: Cursor, order_id: int, after: tuple[int, ...] | None, count: int) -> list[Row]:
     """Return event rows; raises `OrderNotFound`."""
-    get_order(tx, order_id)
-    return order_store.select_order_events(tx, order_id, after, count)
+    events = order_store.select_order_events(tx, order_id, after, count)
+    if not events:  # an order has one from its first moment on, but maybe none past a cursor
+        get_order(tx, order_id)
+    return events
 
 
 def merge_lines(lines: list[dict[str, Any]]) -> dict[int, int]:

@@ -37,9 +37,12 @@ def keyed():
 
 def test_reads_are_one_statement_each(count, customers_api, orders_api, factory, settings):
     order = factory.make_order(settings)
-    paths = [f"/products/{order['items'][0]['product_id']}", f"/orders/{order['id']}", "/orders", "/products"]
+    paths = [
+        *(f"/products/{order['items'][0]['product_id']}", "/products"),
+        *(f"/orders/{order['id']}", "/orders", f"/orders/{order['id']}/events"),
+    ]
 
-    assert [count(lambda path=path: orders_api.get(path)) for path in paths] == [{"select": 1}] * 4
+    assert [count(lambda path=path: orders_api.get(path)) for path in paths] == [{"select": 1}] * 5
     assert count(lambda: customers_api.get(f"/customers/{order['customer_id']}")) == {"select": 1}
     assert count(lambda: customers_api.get("/customers")) == {"select": 1}
 
