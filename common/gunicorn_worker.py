@@ -97,10 +97,7 @@ class Worker(ThreadWorker):
 
         The base class waits for more to come, and a client that waits for its answer sends no more.
         """
-        parser: Any = conn.parser
-        beginning = parser.unreader.buf.getvalue() if _is_kept(fs) else b""
-        # Some clients end a body with a line of its own, which begins no request (RFC 9112, 2.2).
-        if beginning.strip(b"\r\n"):
+        if beginning := _is_kept(fs) and _read_ahead(conn):
             self._submit(conn, beginning)
         else:
             super().finish_request(conn, fs)
@@ -148,7 +145,7 @@ class Worker(ThreadWorker):
         """Tell whether the connection's next request is there, or comes at once; no, if others wait for a thread."""
         if self._queued or not self.alive:
             return False
-        if conn.parser.unreader.buf.getvalue().strip(b"\r\n"):
+        if _read_ahead(conn):
             return True
         poll = select.poll()
         poll.register(conn.sock, select.POLLIN)
@@ -273,6 +270,13 @@ class Worker(ThreadWorker):
 def _is_kept(done):
     """Tell whether the connection whose request is done stays open for the next."""
     return not done.cancelled() and done.exception() is None and done.result() is True
+
+
+def _read_ahead(conn):
+    """Return what was read together with the last request's body, `b""` where it begins no request."""
+    data = conn.parser.unreader.buf.getvalue()
+    # Some clients end a body with a line of its own (RFC 9112, 2.2).
+    return data if data.strip(b"\r\n") else b""
 
 
 def _peek(sock, size):
