@@ -35,7 +35,7 @@ def measure_operations(clients, operations):
         for (operation, count), pairs in results.items():
             show_progress(f"round {round_ + 1} of {ROUNDS}: {operation}, {count} clients")
             pairs.append((
-                clients.measure_limit(operation, count, DURATION)["per_second"],
+                clients.measure_limit(operation, count, DURATION),
                 clients.measure_ours(operation, count, DURATION),
             ))  # fmt: skip
     show_progress("")
@@ -64,7 +64,7 @@ def measure_hot_product(clients):
     """Return what becomes of 64 clients that all order product 1."""
     pairs = [
         (
-            clients.measure_limit("create_order_1", 64, 2 * DURATION, products=1)["per_second"],
+            clients.measure_limit("create_order_1", 64, 2 * DURATION, products=1),
             clients.measure_ours("create_order_1", 64, 2 * DURATION, products=1, threads=64),
         )
         for _ in range(ROUNDS)

@@ -1,6 +1,5 @@
 """What the benchmark starts, and what it can see of it: processor time, memory, statements."""
 
-import contextlib
 import os
 import pathlib
 import re
@@ -8,20 +7,17 @@ import subprocess
 import sys
 import time
 
-import requests
-
+from dev.ready import wait_for_programs
 from dev.stack import MYSQL_SERVER, ROOT, gunicorn, run_step
 from sql.migrate import open_connection
 
 HOME = ROOT / ".local" / "bench"
 BENCH = ROOT / "bench"
 
-# As durable as production: what is committed is on the disk, in both logs. The memory is for the data
-# to fit, as it should there; old binary logs go at the next start.
-MYSQL_OPTIONS = (
-    "--log-bin --sync-binlog=1 --innodb-flush-log-at-trx-commit=1 --performance-schema=ON"
-    " --innodb-buffer-pool-size=1G --innodb-redo-log-capacity=1G --binlog-expire-logs-seconds=60"
-)
+# As durable as production: what is committed is on the disk, in both logs. Old binary logs go at the next start.
+DURABLE = "--log-bin --sync-binlog=1 --innodb-flush-log-at-trx-commit=1 --binlog-expire-logs-seconds=60"
+# The memory is for the data to fit, as it should there.
+MYSQL_OPTIONS = f"{DURABLE} --performance-schema=ON --innodb-buffer-pool-size=1G --innodb-redo-log-capacity=1G"
 # Beside a `make run` and a `make test`, and undisturbed by what is set for those.
 ENVIRONMENT = {
     "APP_ENV": "development",
@@ -87,7 +83,7 @@ class Server:
         count = 0
         while (after := self.statements()) > count + 1:
             count = after
-            time.sleep(0.1)
+            time.sleep(0.1)  # whoever still asks does so within it
 
     def make_orders(self, count):
         """Make `count` orders (a multiple of 1,000) that can be confirmed or canceled; return the first's id."""
@@ -130,6 +126,7 @@ class Programs:
         }
         self.addresses = {name: f"http://127.0.0.1:{getattr(settings, f'{name}_port')}" for name in self._commands}
         self._environ = environ
+        self._settings = settings
         self._processes = {}
 
     def __enter__(self):
@@ -139,8 +136,7 @@ class Programs:
                     command, cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
                 )
         try:
-            for name in self._processes:
-                self._wait_until_it_answers(name)
+            wait_for_programs(self._settings)  # their logs are in .local/bench
         except BaseException:
             self.__exit__()
             raise
@@ -151,16 +147,6 @@ class Programs:
             process.terminate()
         for process in self._processes.values():
             process.wait(timeout=30)
-
-    def _wait_until_it_answers(self, name):
-        for _ in range(300):
-            if self._processes[name].poll() is not None:
-                break
-            with contextlib.suppress(requests.ConnectionError):
-                if requests.get(f"{self.addresses[name]}/health", timeout=5).ok:
-                    return
-            time.sleep(0.1)
-        raise SystemExit(f"bench: {name} does not answer; see {HOME.relative_to(ROOT)}/{name}.log")
 
     def cpu_seconds(self):
         """Return the processor's seconds that all their processes have had, gunicorn's own included."""

@@ -28,6 +28,8 @@ from dataclasses import asdict
 from urllib.parse import urlencode
 
 from bench.fill import Sizes, fill
+from bench.programs import DURABLE
+from bench.programs import HOME as RESULTS
 from common import config, times
 from common.auth import Authenticator
 from common.database import Database
@@ -37,13 +39,12 @@ from dev.stack import MYSQL_SERVER, ROOT, gunicorn
 from orders import order_store, product_store
 
 HOME = ROOT / ".local" / "bench-size" / "mysql"
-RESULT = ROOT / ".local" / "bench" / "size.json"
+RESULT = RESULTS / "size.json"
 
 # All of the rows fit into memory: what is compared is work, not disks.
 MEMORY = "--innodb-buffer-pool-size=4G --innodb-redo-log-capacity=2G"
 FILL = f"{MEMORY} --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=OFF --sort-buffer-size=512M"
-# As durable as production; old binary logs go at the next start.
-MEASURE = f"{MEMORY} --log-bin --sync-binlog=1 --innodb-flush-log-at-trx-commit=1 --binlog-expire-logs-seconds=60"
+MEASURE = f"{MEMORY} {DURABLE}"
 
 DEFAULTS = {"CUSTOMERS": "1000000", "PRODUCTS": "100000", "ORDERS": "1000000"}
 PAGE = 10_000
