@@ -6,6 +6,7 @@ gunicorn_worker.py keeps threads for these, so that they answer when all others 
 import logging
 import threading
 import time
+from queue import SimpleQueue
 
 from falcon import Response
 from mysql.connector import errors
@@ -21,7 +22,7 @@ SCHEMA_VERSION = "0003"
 
 # Who probes us waits for a second, commonly; what is left of it is for the network and a busy machine.
 PATIENCE_SECONDS = 0.7
-# For so long an answer is given again: many who ask cost the database some three connections a second.
+# For so long an answer is given again: many who ask cost the database some three statements a second.
 FRESH_SECONDS = 0.3
 # A server that drips bytes holds a check for ever, since the driver's timeouts are for each read.
 ABANDONED_SECONDS = 5
@@ -48,19 +49,37 @@ class Readiness:
         self._database = database.impatient()
         self._lock = threading.Lock()
         self._check: _Check | None = None  # the latest
+        self._checks: SimpleQueue[_Check | None] = SimpleQueue()
 
     def on_get(self, req: Request, resp: Response):
         """Answer what the latest check finds, or raise what is wrong with the database."""
         with self._lock:
-            if self._check is None or self._check.is_old():
-                self._check = _Check(self._database)
             check = self._check
+            if check is None or check.is_old():
+                check = self._check_anew()
         check.wait()
         send_json(resp, {"ok": True, "status": "ok", "service": self._service})
 
+    def _check_anew(self):
+        if self._check is None or not self._check.is_done():
+            self._checks.put(None)  # for a thread that hangs: should it go on some day, it ends
+            self._checks = SimpleQueue()
+            # A daemon: no exit waits for it.
+            threading.Thread(target=_run, args=(self._checks,), daemon=True).start()
+        self._check = _Check(self._database)
+        self._checks.put(self._check)
+        return self._check
+
+
+def _run(checks):
+    # In one thread, which keeps its connection: a new one takes ten times as long, and on a busy
+    # machine too long. Who is busy is ready.
+    while check := checks.get():
+        check.run()
+
 
 class _Check:
-    """Asks the database once, in a thread of its own; all who come meanwhile wait for the same."""
+    """Asks the database once; all who come meanwhile wait for the same."""
 
     def __init__(self, database: Database):
         self._database = database
@@ -68,12 +87,13 @@ class _Check:
         self._problem: type[Problem] | None = None
         self._is_done = threading.Event()
         self._ended = self._started  # not yet
-        # A daemon: no exit waits for it.
-        threading.Thread(target=self._run, daemon=True).start()
+
+    def is_done(self):
+        return self._is_done.is_set()
 
     def is_old(self):
         now = time.monotonic()
-        return now > self._ended + FRESH_SECONDS if self._is_done.is_set() else now > self._started + ABANDONED_SECONDS
+        return now > self._ended + FRESH_SECONDS if self.is_done() else now > self._started + ABANDONED_SECONDS
 
     def wait(self):
         """Return if all is well, raise the problem if not, `PATIENCE_SECONDS` after the start at the latest."""
@@ -82,7 +102,7 @@ class _Check:
         if self._problem is not None:
             raise self._problem()
 
-    def _run(self):
+    def run(self):
         try:
             self._ask()
         except Problem as ex:
@@ -90,12 +110,12 @@ class _Check:
         except errors.Error as ex:
             log.warning("readiness: MySQL says errno=%s", ex.errno)
             self._problem = SchemaOutdated if ex.errno == ER_NO_SUCH_TABLE else DatabaseUnavailable
-        except BaseException:
+        except Exception:
+            log.exception("readiness")
             self._problem = InternalError
-            raise  # to the log
         finally:
-            # A new connection each time, as a thread needs that has none yet.
-            self._database.close()
+            if self._problem is not None:
+                self._database.close()  # after a failover it may be the wrong server's
             self._ended = time.monotonic()
             self._is_done.set()
 
@@ -111,7 +131,7 @@ def _select_state(cursor: Cursor) -> Row:
     # dbmate keeps the table; innodb_read_only is how a replica of Aurora says it.
     cursor.execute(
         """
-        SELECT @@GLOBAL.read_only OR @@GLOBAL.innodb_read_only OR @@SESSION.transaction_read_only AS is_read_only,
+        SELECT @@GLOBAL.read_only OR @@GLOBAL.innodb_read_only OR @@GLOBAL.transaction_read_only AS is_read_only,
                EXISTS (SELECT 1 FROM schema_migrations WHERE version = %s) AS has_schema
         """,
         (SCHEMA_VERSION,),

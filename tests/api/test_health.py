@@ -142,6 +142,62 @@ def test_answer_is_given_again_for_a_moment_and_then_asked_for_anew(make_orders_
     assert (asked_together, database.asked) == (1, 6)
 
 
+def test_check_keeps_its_connection_until_something_is_wrong(
+    make_orders_api, make_database, make_schema, other_connection, monkeypatch
+):
+    settings = make_schema(
+        "CREATE TABLE {name}.schema_migrations (version VARCHAR(128) PRIMARY KEY)",
+        f"INSERT INTO {{name}}.schema_migrations VALUES ('{health.SCHEMA_VERSION}')",
+    )
+    api = make_orders_api(database=make_database(settings=settings))
+    monkeypatch.setattr(health, "FRESH_SECONDS", -1)
+
+    before = connections(other_connection, settings)
+
+    def check():
+        """Return the status, and the ids of the connections afterwards."""
+        return api.get("/health/ready").status_code, connections(other_connection, settings) - before
+
+    first, second = check(), check()
+    set_version(other_connection, settings, "0000")
+    outdated = check()
+    set_version(other_connection, settings, health.SCHEMA_VERSION)
+    after = check()
+
+    assert first == second
+    assert (first[0], len(first[1])) == (200, 1)
+    assert outdated == (503, set())
+    assert (after[0], len(after[1])) == (200, 1)
+
+
+def connections(connection, settings):
+    """Return the ids of the connections that are open to the schema."""
+    cursor = connection.cursor()
+    cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", (settings.name,))
+    return {row[0] for row in cursor.fetchall()}
+
+
+def set_version(connection, settings, version):
+    connection.cursor().execute(f"UPDATE {settings.name}.schema_migrations SET version = %s", (version,))
+    connection.commit()
+
+
+def test_check_that_fails_as_nobody_thought_is_500_and_the_next_one_is_made(make_orders_api, monkeypatch, caplog):
+    database = HangingDatabase()
+    database.released.set()
+    api = make_orders_api(database=database)
+    monkeypatch.setattr(health, "FRESH_SECONDS", -1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "read", lambda fn: 1 / 0)
+        failed = api.get("/health/ready")
+    after = api.get("/health/ready")
+
+    assert refusal(failed) == (500, "internal_error")
+    assert after.status_code == 200
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_check_that_never_ends_is_given_up_for_a_new_one(make_orders_api, monkeypatch):
     database = HangingDatabase()
     api = make_orders_api(database=database)

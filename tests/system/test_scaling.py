@@ -271,6 +271,13 @@ def test_instance_takes_no_more_connections_than_it_has_threads(cluster, operato
         try:
             instance.start()
             with ThreadPoolExecutor(64) as clients:
+                # Both workers are ready, as when a balancer begins to send: each has readiness' connection.
+                wait_until(
+                    lambda: (
+                        set(clients.map(lambda _: burst(operator, instance, 0), range(64))) == {200}
+                        and len(connections(watcher) - before) == 2
+                    )
+                )
                 statuses = list(clients.map(lambda number: burst(operator, instance, number), range(640)))
             taken = connections(watcher) - before
         finally:
@@ -281,7 +288,7 @@ def test_instance_takes_no_more_connections_than_it_has_threads(cluster, operato
 
 
 def burst(operator, instance, number):
-    """Send one of many requests, each tenth to readiness; return its status."""
+    """Send one of many requests, each tenth to readiness, on a connection of its own; return its status."""
     path = "/customers" if number % 10 else "/health/ready"
     with client_at("127.0.0.1") as client:
         return client.get(instance.base + path, headers=operator.session.headers).status_code
