@@ -121,7 +121,7 @@ class Programs:
             # As on Lambda, a process answers one event at a time.
             "orchestrator": [
                 *gunicorn("bench.orchestrator", settings.orchestrator_port)[:-1],
-                *("--workers", "8", "--threads", "1", "bench.orchestrator:get_app()"),
+                *("--workers", "8", "--worker-class", "sync", "--threads", "1", "bench.orchestrator:get_app()"),
             ],
         }
         self.addresses = {name: f"http://127.0.0.1:{getattr(settings, f'{name}_port')}" for name in self._commands}
