@@ -1,9 +1,11 @@
 """gunicorn's threaded worker with its gaps closed: who may hold a thread, how it stops, errors in HTML."""
 
+import contextlib
 import re
 import select
 import selectors
 import socket
+import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,7 @@ from typing import Any
 
 from gunicorn import util
 from gunicorn.http.errors import ParseException
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
 from common import problems
 from common.tracing import new_request_id
@@ -40,10 +42,8 @@ FIRST_BYTE_SECONDS = 10
 LINGER_SECONDS = 2
 LINGER_BYTES = 65_536
 
-# After an answer a thread stays with the connection for so long, if nobody waits for a thread. A client
-# that goes on at once then spares us the way through the poller and the queue: with eight that read
-# products, a tenth of what a request takes, with one alone a third.
-STAY_MILLISECONDS = 5
+# How long a request may wait unseen while all threads are busy, until we look whether it is a health check.
+LOOK_SECONDS = 0.05
 
 # While we stop: for whoever is connected, to send what it is about to send.
 LAST_CALL_SECONDS = 2
@@ -53,6 +53,14 @@ class ClientSocket(socket.socket):
     """A client's, which sends an answer's head together with its body: one packet, one wake-up."""
 
     _head = b""
+
+    def settle(self, seconds):
+        """Wait for so long when it is read or written."""
+        if self.gettimeout() != seconds:
+            self.settimeout(seconds)
+
+    def setblocking(self, flag):
+        """Do nothing: the base class asks for it before each request, and would take the timeout away."""
 
     def sendall(self, data, *flags):
         """Send, or keep what is the head of an answer until its body or `flush` comes."""
@@ -70,37 +78,77 @@ class ClientSocket(socket.socket):
 
 
 class Worker(ThreadWorker):
-    """Serves a request in a thread; `worker_class` in gunicorn_conf.py."""
+    """Serves a request in a thread; `worker_class` in gunicorn_conf.py.
+
+    The base class' main loop waits for all connections, hands each that is readable to a thread, and gets
+    it back: two thread switches more than the request itself, two thirds of the interpreter's time in a
+    service that reads one row. Here all threads wait for all connections, in one epoll, and whoever
+    is woken serves. The main loop accepts, ends what is too old, and stops.
+    """
+
+    # {file descriptor: a connection that no thread has}: who pops one has it.
+    keepalived_conns: Any
 
     def init_process(self):
         """Make what the base class lacks, in the forked process as it makes its own pool."""
-        self._live_pool = ThreadPoolExecutor(LIVE_THREADS)
+        self.keepalived_conns = {}
+        self._readable = select.epoll()
         self._ready_pool = ThreadPoolExecutor(READY_THREADS)
         self._lingering = deque()  # of connections, by their timeout
-        self._queued = deque()  # of connections that wait for a thread
+        self._stops_at = None  # when idle connections end, once TERM has come
         super().init_process()
+
+    def get_thread_pool(self):
+        """Return the base class' pool, which serves nothing here but questions whether we live."""
+        return ThreadPoolExecutor(LIVE_THREADS)
+
+    def run(self):
+        """Start the threads, and run the base class' main loop."""
+        for _ in range(self.cfg.threads):
+            threading.Thread(target=self._serve_for_ever, daemon=True).start()
+        super().run()
 
     # --- who gets a thread -------------------------------------------------------------
 
-    def enqueue_req(self, conn):
-        """Give a connection to a thread, but only once it has begun to send a request."""
-        if not isinstance(conn.sock, ClientSocket):
-            conn.sock = ClientSocket(fileno=conn.sock.detach())
-        beginning = _peek(conn.sock, _PEEK_BYTES)
-        if beginning is None:
-            self._wait_for_data(conn)
-            return
-        self._submit(conn, beginning)
+    def enqueue_req(self, conn: Any):
+        """Let a new connection wait until its client begins to send."""
+        sock = conn.sock
+        conn.sock = ClientSocket(sock.family, sock.type, sock.proto, sock.detach())
+        conn.data_ready = True  # once a thread has it
+        conn.events = select.EPOLLIN | select.EPOLLONESHOT
+        conn.timeout = time.monotonic() + FIRST_BYTE_SECONDS
+        self.keepalived_conns[conn.sock.fileno()] = conn
+        self._readable.register(conn.sock, conn.events)
 
-    def finish_request(self, conn, fs):
-        """Go on with what was read together with the last request's body.
+    def _serve_for_ever(self):
+        while True:
+            for descriptor, _ in self._readable.poll(maxevents=1):
+                # None if the main loop was faster.
+                if (conn := self.keepalived_conns.pop(descriptor, None)) is not None:
+                    self._serve(conn)
 
-        The base class waits for more to come, and a client that waits for its answer sends no more.
-        """
-        if beginning := _is_kept(fs) and _read_ahead(conn):
-            self._submit(conn, beginning)
+    def _serve(self, conn):
+        conn.sock.settle(RECEIVE_SECONDS if self.alive else LAST_CALL_SECONDS)
+        try:
+            is_kept = self.handle(conn)
+        except BaseException:
+            self.log.exception("a connection is given up")
+            is_kept = False
+        if is_kept is True:
+            conn.set_timeout()
+            self._wait_for_next(conn)
         else:
-            super().finish_request(conn, fs)
+            self.method_queue.defer(self._end, conn)
+
+    def _wait_for_next(self, conn):
+        # What was read together with the last request's body may be a whole request, and the client sends
+        # no more until it is answered. Being writable, the connection comes up at once, after the others.
+        conn.events = select.EPOLLIN | select.EPOLLONESHOT | (select.EPOLLOUT if _has_read_ahead(conn) else 0)
+        self._let_wait(conn)
+
+    def _let_wait(self, conn):
+        self.keepalived_conns[conn.sock.fileno()] = conn
+        self._readable.modify(conn.sock, conn.events)
 
     def _keepalive_after(self, conn, keepalive):
         """Close a connection also where the rest of a body makes no sense, or does not come.
@@ -112,56 +160,30 @@ class Worker(ThreadWorker):
         except (OSError, ParseException):
             return False
 
-    def _submit(self, conn, beginning):
-        conn.close = partial(self._close, conn)
-        pool = self._pool_for(beginning)
-        if pool is self.tpool:
-            self._queued.append(conn)
-            done = pool.submit(self._handle_queued, conn)
-        else:
-            done = pool.submit(self.handle, conn)
-        done.add_done_callback(lambda future: self.method_queue.defer(self.finish_request, conn, future))
+    def wait_for_and_dispatch_events(self, timeout):
+        """Wait, but not for long: what no thread has taken may be a health check, or too old."""
+        super().wait_for_and_dispatch_events(LOOK_SECONDS if timeout is None else min(timeout, LOOK_SECONDS))
+        for descriptor, _ in self._readable.poll(0):
+            if (conn := self.keepalived_conns.pop(descriptor, None)) is None:
+                continue
+            pool = self._pool_for(_peek(conn.sock, _PEEK_BYTES))
+            if pool is None:
+                self._let_wait(conn)  # behind the others, in the same order
+            else:
+                pool.submit(self._serve, conn)
 
     def _pool_for(self, beginning):
+        """Return the pool that answers a health check, None for anything else."""
         if not _HEALTH_CHECK.fullmatch(beginning):
-            return self.tpool
-        return self._ready_pool if beginning.startswith(b"GET /health/ready") else self._live_pool
-
-    def _wait_for_data(self, conn):
-        # What the base class does after five seconds, in which the connection holds a thread.
-        conn.sock.setblocking(False)
-        conn.timeout = time.monotonic() + (FIRST_BYTE_SECONDS if self.alive else LAST_CALL_SECONDS)
-        self.pending_conns.append(conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
-
-    def _handle_queued(self, conn):
-        self._queued.popleft()  # whichever: only whether there are some is asked
-        is_kept = self.handle(conn)
-        while is_kept is True and self._has_next(conn):
-            is_kept = self.handle(conn)
-        return is_kept
-
-    def _has_next(self, conn):
-        """Tell whether the connection's next request is there, or comes at once; no, if others wait for a thread."""
-        if self._queued or not self.alive:
-            return False
-        if _read_ahead(conn):
-            return True
-        poll = select.poll()
-        poll.register(conn.sock, select.POLLIN)
-        return bool(poll.poll(STAY_MILLISECONDS))
+            return None
+        return self._ready_pool if beginning.startswith(b"GET /health/ready") else self.tpool
 
     def handle(self, conn):
-        """Serve one request; the base class makes the socket block for ever before `init`."""
-        conn.init = partial(self._init_with_timeout, conn)
+        """Serve one request."""
         is_kept = super().handle(conn)
         client: Any = conn.sock
         client.flush()
         return is_kept
-
-    def _init_with_timeout(self, conn):
-        TConn.init(conn)
-        conn.sock.settimeout(RECEIVE_SECONDS if self.alive else LAST_CALL_SECONDS)
 
     # --- the end -----------------------------------------------------------------------
 
@@ -185,9 +207,7 @@ class Worker(ThreadWorker):
             listener.close()
         self.sockets = []
         # Not closed at once: a proxy may be sending into one. Its answer says that it is the last.
-        last_call = time.monotonic() + LAST_CALL_SECONDS
-        for conn in (*self.keepalived_conns, *self.pending_conns):
-            conn.timeout = min(conn.timeout or last_call, last_call)
+        self._stops_at = time.monotonic() + LAST_CALL_SECONDS
 
     def _accept_all(self, listener):
         # Those who are connected already have been promised an answer.
@@ -196,24 +216,30 @@ class Worker(ThreadWorker):
             accepted = self.nr_conns
             self.accept(listener)
 
-    def wait_for_and_dispatch_events(self, timeout):
-        """Wait a second at most, so that connections that send nothing end on time while we stop, too."""
-        super().wait_for_and_dispatch_events(1.0 if timeout is None else min(timeout, 1.0))
-
     # --- connections that end ----------------------------------------------------------
 
-    def _close(self, conn, graceful=False):
-        if not graceful:
-            util.close(conn.sock)
-            return
+    def murder_keepalived(self):
+        """End connections that have waited for too long, and, while we stop, those that nobody uses."""
+        now = time.monotonic()
+        is_last_call_over = self._stops_at is not None and self._stops_at <= now
+        for descriptor, conn in list(self.keepalived_conns.items()):
+            is_over = is_last_call_over or conn.timeout <= now
+            if is_over and self.keepalived_conns.pop(descriptor, None) is not None:
+                # Not closed here: a thread may just have been told of the descriptor, which a new connection could
+                # get. The thread that is told of the end closes it.
+                with contextlib.suppress(OSError):
+                    conn.sock.shutdown(socket.SHUT_RDWR)
+                self._let_wait(conn)
+
+    def _end(self, conn):
         # The base class waits here for each client in turn, and for nothing else meanwhile.
         try:
             conn.sock.shutdown(socket.SHUT_WR)
-            conn.sock.setblocking(False)
+            conn.sock.settimeout(0)
         except OSError:
             util.close(conn.sock)
+            self.nr_conns -= 1
             return
-        self.nr_conns += 1  # still open, though the base class has counted it off
         conn.bytes_to_drain = LINGER_BYTES
         conn.timeout = time.monotonic() + LINGER_SECONDS
         self._lingering.append(conn)
@@ -237,8 +263,7 @@ class Worker(ThreadWorker):
         self.nr_conns -= 1
 
     def murder_pending(self):
-        """Close connections whose time is over; the base class asks for it once a second."""
-        super().murder_pending()
+        """Close connections that had time to read their last answer; the base class has nothing pending here."""
         while self._lingering and self._lingering[0].timeout <= time.monotonic():
             self._end_lingering(self._lingering.popleft())
 
@@ -267,23 +292,14 @@ class Worker(ThreadWorker):
             self.log.debug("the client of request %s is gone", request_id)
 
 
-def _is_kept(done):
-    """Tell whether the connection whose request is done stays open for the next."""
-    return not done.cancelled() and done.exception() is None and done.result() is True
-
-
-def _read_ahead(conn):
-    """Return what was read together with the last request's body, `b""` where it begins no request."""
-    data = conn.parser.unreader.buf.getvalue()
+def _has_read_ahead(conn):
     # Some clients end a body with a line of its own (RFC 9112, 2.2).
-    return data if data.strip(b"\r\n") else b""
+    return conn.parser.unreader.buf.getvalue().strip(b"\r\n") != b""
 
 
 def _peek(sock, size):
-    """Return the next bytes without taking them, `b""` at the end of the stream, None where nothing has come."""
+    """Return the next bytes without taking them, `b""` where there are none."""
     try:
         return sock.recv(size, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return None
     except OSError:
-        return b""  # a thread finds out
+        return b""

@@ -23,24 +23,23 @@ KEPT_CONNECTIONS = 32  # of a pool; one for each thread that calls, however many
 MAX_ANSWER_BYTES = 1_000_000  # with its head, give or take a buffer; an order of 100 lines takes about 20,000
 
 
-def new_session() -> requests.Session:
-    """Return a session that reads MAX_ANSWER_BYTES of an answer at most; its `send` needs a `whole_call` timeout.
+def new_adapter() -> HTTPAdapter:
+    """Return kept-alive connections for `send`: requests' transport adapter, without a session around it.
 
-    What breaks a bound raises a `requests.RequestException`, as other failures do.
+    A session looks for settings, log-ins and cookies with each call, and follows redirects: a third of a call's time.
+    We have none, a proxy setting or ~/.netrc would divert a call or replace its Authorization header, and a redirect
+    would turn a POST into a GET and carry the token elsewhere.
     """
-    session = requests.Session()
-    # Else ~/.netrc replaces the Authorization header, and a proxy setting diverts the call.
-    session.trust_env = False
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter())
-    return session
+    return _Adapter()
 
 
-def make_request(method: str, url: str, headers: dict[str, str], body: Any) -> requests.PreparedRequest:
-    """Return a request for a session's `send`; `body` is sent as JSON unless it is None.
+def send(
+    adapter: HTTPAdapter, method: str, url: str, headers: dict[str, str], body: Any, seconds: float
+) -> requests.Response:
+    """Make one call that ends within `seconds`, and return its answer; `body` is sent as JSON unless it is None.
 
-    A session's own `request` would look for settings, cookies and log-ins to merge in, a third of the time of
-    a call; we have none, and our addresses need no quoting.
+    `url` needs no quoting. At most MAX_ANSWER_BYTES of an answer are read; what breaks a bound raises a
+    `requests.RequestException`, as other failures do.
     """
     request = requests.PreparedRequest()
     request.prepare_method(method)
@@ -48,8 +47,9 @@ def make_request(method: str, url: str, headers: dict[str, str], body: Any) -> r
     # A small compressed answer can be a large one.
     request.prepare_headers({"Accept": "application/json", "Accept-Encoding": "identity", **headers})
     request.prepare_body(None, None, body)
-    request.prepare_cookies({})
-    return request
+    response = adapter.send(request, timeout=whole_call(seconds))
+    response.content  # noqa: B018 - reads it, which may fail as well
+    return response
 
 
 def new_pool(base: str) -> HTTPConnectionPool:

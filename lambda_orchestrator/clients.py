@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 from common import strict_json
-from common.http_session import make_request, new_session, whole_call
+from common.http_session import new_adapter, send
 from common.problems import REGISTRY, IdempotencyKeyInFlight, MalformedJson
 
 # Seconds for a whole call. Orders answers within milliseconds, and within 3.9 s when Customers
@@ -56,7 +56,7 @@ class ServiceClient:
     def __init__(self, base: str, service_token: str):
         self._base = base
         self._authorization = f"Bearer {service_token}"
-        self._session = new_session()
+        self._adapter = new_adapter()
 
     def call(
         self,
@@ -72,11 +72,13 @@ class ServiceClient:
         `timeout` in seconds bounds the whole call; CALL_TIMEOUT is its ceiling.
         """
         try:
-            response = self._session.send(
-                make_request(method, self._base + path, {"Authorization": self._authorization, **headers}, body),
-                timeout=whole_call(min(CALL_TIMEOUT, timeout)),
-                # A redirect would turn a POST into a GET, and carry the token elsewhere.
-                allow_redirects=False,
+            response = send(
+                self._adapter,
+                method,
+                self._base + path,
+                {"Authorization": self._authorization, **headers},
+                body,
+                min(CALL_TIMEOUT, timeout),
             )
         except requests.RequestException:
             return Unknown()

@@ -10,7 +10,7 @@ import requests
 from urllib3.util import Timeout
 
 from common import http_session
-from common.http_session import make_request, new_session, whole_call
+from common.http_session import new_adapter, send
 
 SECONDS = 0.5
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"
@@ -58,8 +58,15 @@ class RawServer:
         return True
 
 
-def fetch(session, url, seconds=SECONDS):
-    return session.send(make_request("GET", url, {}, None), timeout=whole_call(seconds))
+def fetch(adapter, url, seconds=SECONDS):
+    return send(adapter, "GET", url, {}, None, seconds)
+
+
+@pytest.fixture
+def adapter():
+    adapter = new_adapter()
+    yield adapter
+    adapter.close()
 
 
 @pytest.fixture
@@ -96,64 +103,62 @@ def for_ever(first, then):
     ],
     ids=["body", "headers", "100 Continue", "chunks", "endless body", "endless chunks"],
 )
-def test_answer_that_does_not_end_is_given_up_in_time(serve, chunks, pause):
+def test_answer_that_does_not_end_is_given_up_in_time(serve, chunks, pause, adapter):
     server = serve(chunks, pause)
     started = time.monotonic()
 
-    with new_session() as session, pytest.raises(requests.RequestException):
-        fetch(session, server.base)
+    with pytest.raises(requests.RequestException):
+        fetch(adapter, server.base)
 
     assert time.monotonic() - started < SECONDS + 0.3
 
 
-def test_answer_as_large_as_allowed_is_read_over_a_connection_that_is_kept(serve):
+def test_answer_as_large_as_allowed_is_read_over_a_connection_that_is_kept(serve, adapter):
     body = b"x" * (http_session.MAX_ANSWER_BYTES - 1000)
     server = serve(lambda: [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body])
 
-    with new_session() as session:
-        answers = [fetch(session, server.base, 5).content for _ in range(3)]
+    answers = [fetch(adapter, server.base, 5).content for _ in range(3)]
 
     assert answers == [body] * 3
     assert server.connections == 1
 
 
-def test_each_answer_has_its_own_time(serve):
+def test_each_answer_has_its_own_time(serve, adapter):
     server = serve(lambda: [HEAD, b"x" * 250, b"x" * 250], pause=0.1)
 
-    with new_session() as session:
-        answers = [fetch(session, server.base).content for _ in range(4)]
+    answers = [fetch(adapter, server.base).content for _ in range(4)]
 
     assert answers == [b"x" * 500] * 4
     assert server.connections == 1
 
 
 @pytest.mark.parametrize("encoding", [b"gzip", b"deflate", b"x"])
-def test_compressed_answer_is_not_unpacked(serve, encoding):
+def test_compressed_answer_is_not_unpacked(serve, encoding, adapter):
     bomb = gzip.compress(b" " * 10_000_000)
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (encoding, len(bomb))
     server = serve(lambda: [head, bomb])
 
-    with new_session() as session, pytest.raises(requests.RequestException):
-        fetch(session, server.base)
+    with pytest.raises(requests.RequestException):
+        fetch(adapter, server.base)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_server_that_says_nothing_is_given_up_in_time(scheme):
-    with socket.create_server(("127.0.0.1", 0)) as listener, new_session() as session:
+def test_server_that_says_nothing_is_given_up_in_time(scheme, adapter):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         started = time.monotonic()
         with pytest.raises(requests.RequestException):
-            fetch(session, f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
+            fetch(adapter, f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
 
     assert time.monotonic() - started < SECONDS + 0.3
 
 
-def test_connection_and_answer_share_the_time(monkeypatch, serve):
+def test_connection_and_answer_share_the_time(monkeypatch, serve, adapter):
     # A connection that takes long can't be had on loopback, so the clock of the connection is turned.
     server = serve(for_ever(HEAD, b"x"), pause=0.05)
     monkeypatch.setattr(Timeout, "get_connect_duration", lambda self: 0.8 * SECONDS)
     started = time.monotonic()
 
-    with new_session() as session, pytest.raises(requests.RequestException):
-        fetch(session, server.base)
+    with pytest.raises(requests.RequestException):
+        fetch(adapter, server.base)
 
     assert time.monotonic() - started < 0.5 * SECONDS
