@@ -42,6 +42,10 @@ FIRST_BYTE_SECONDS = 10
 LINGER_SECONDS = 2
 LINGER_BYTES = 65_536
 
+# After a connection is taken, the next is left to the other worker for a moment: who is quick would take all
+# of a client that opens eight, and one process would do all of its work.
+TAKE_TURNS_SECONDS = 0.0003
+
 # How long a request may wait unseen while all threads are busy, until we look whether it is a health check.
 LOOK_SECONDS = 0.05
 
@@ -109,6 +113,11 @@ class Worker(ThreadWorker):
         super().run()
 
     # --- who gets a thread -------------------------------------------------------------
+
+    def accept(self, listener):
+        """Take one connection, if there is one."""
+        super().accept(listener)
+        time.sleep(TAKE_TURNS_SECONDS)
 
     def enqueue_req(self, conn: Any):
         """Let a new connection wait until its client begins to send."""

@@ -5,12 +5,14 @@ import re
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
 
-from tests.system.conftest import wait_until
+from tests.system.conftest import free_ports, wait_until
 from tests.system.raw_http import Connection, exchange, request
+from tests.system.services import Service
 
 HOST = "Host: api.example"
 JSON = "Content-Type: application/json"
@@ -455,3 +457,40 @@ def test_header_with_underscores_does_not_pass_for_the_one_with_hyphens(base):
 
     assert [answer.status for answer in answers] == [200]
     assert request_ids(answers) != ["smuggled"]
+
+
+# --- connections that nobody uses ------------------------------------------------------
+
+
+@pytest.fixture
+def forgetful(stack, tmp_path):
+    """A service of the test's own that keeps an idle connection for a second, not for 75."""
+    environ = {**stack.environ, "GUNICORN_CMD_ARGS": "--keep-alive 1"}
+    service = Service("customers", free_ports(1)[0], environ, tmp_path)
+    service.start()
+    yield service
+    service.end()
+
+
+def test_request_that_comes_as_its_connection_times_out_is_answered_or_the_connection_ended(forgetful):
+    outcomes = []
+
+    def ask(pause):
+        with Connection(forgetful.base) as connection:
+            connection.send(HEALTH)
+            assert connection.read().status == 200
+            threading.Event().wait(pause)
+            try:
+                connection.send(HEALTH)
+                answer = connection.read(timeout=5)  # a connection that was forgotten fails here
+            except (ConnectionResetError, BrokenPipeError):
+                answer = None
+            outcomes.append(answer and answer.status)
+
+    # From well before a second to well after it, two hundred in each tenth.
+    with ThreadPoolExecutor(100) as clients:
+        list(clients.map(ask, [0.8 + 0.001 * (number % 400) for number in range(800)]))
+
+    assert outcomes.count(200) + outcomes.count(None) == 800
+    assert min(outcomes.count(200), outcomes.count(None)) > 50
+    assert exchange(forgetful.base, HEALTH)[0].status == 200
