@@ -8,17 +8,30 @@ says how to read them.
 
 import json
 import os
+import re
+import signal
 import statistics
 import sys
 
 from bench.clients import OPERATIONS, Clients
 from bench.programs import ENVIRONMENT, HOME, Programs, Server
 from common import config
+from dev.stack import require_free_ports
 
 CLIENTS = (1, 8, 64)
-ROUNDS = int(os.environ.get("ROUNDS") or 3)
-DURATION = int(os.environ.get("DURATION") or 2)  # seconds of each measurement
-REQUESTS = int(os.environ.get("REQUESTS") or 100_000)  # before memory is looked at for the last time
+
+
+def setting(name, default):
+    """Return a number of the environment's."""
+    value = os.environ.get(name) or str(default)
+    if not re.fullmatch("[1-9][0-9]{0,8}", value):
+        raise SystemExit(f"bench: {name} must be a number, 1 or more")
+    return int(value)
+
+
+ROUNDS = setting("ROUNDS", 3)
+DURATION = setting("DURATION", 2)  # seconds of each measurement
+REQUESTS = setting("REQUESTS", 100_000)  # before memory is looked at for the last time
 
 # What the services are asked while their memory is watched.
 MIXED = ("get_product", "get_order", "list_orders", "create_customer", "create_order_3")
@@ -162,6 +175,8 @@ def main(operations):
         )
     environ = config.read_environment() | ENVIRONMENT
     settings, database_settings = config.load_settings(environ), config.load_database_settings(environ)
+    # Else programs that answer there already would be measured.
+    require_free_ports(settings, ("CUSTOMERS_PORT", "ORDERS_PORT", "ORCHESTRATOR_PORT"))
     with Server(environ, database_settings) as server:
         print(f"MySQL {server.version()}, {os.cpu_count()} processors, {ROUNDS} rounds of {DURATION} s")
         with Programs(environ, settings) as programs:
@@ -188,4 +203,9 @@ def main(operations):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    # Also on TERM what was started is stopped.
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(130)

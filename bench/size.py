@@ -19,9 +19,11 @@ import json
 import os
 import random
 import re
+import signal
 import socket
 import statistics
 import subprocess
+import sys
 import time
 import uuid
 from dataclasses import asdict
@@ -407,4 +409,5 @@ def columns(row):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))  # what was started is stopped
     main()

@@ -1,6 +1,7 @@
 """gunicorn's threaded worker with its gaps closed: who may hold a thread, how it stops, errors in HTML."""
 
 import contextlib
+import errno
 import re
 import select
 import selectors
@@ -66,14 +67,24 @@ class ClientSocket(socket.socket):
     def setblocking(self, flag):
         """Do nothing: the base class asks for it before each request, and would take the timeout away."""
 
-    def sendall(self, data, *flags):
+    def recv(self, size, flags=0):
+        """Read; a client that takes too long is one that has gone, for which the base class logs no traceback."""
+        try:
+            return super().recv(size, flags)
+        except TimeoutError as ex:
+            raise ConnectionResetError(errno.ECONNRESET, "the client sends nothing") from ex
+
+    def sendall(self, data, flags=0):
         """Send, or keep what is the head of an answer until its body or `flush` comes."""
         if self._head:
             data, self._head = self._head + data, b""
         elif data.startswith(b"HTTP/1.1 "):
             self._head = data
             return
-        super().sendall(data, *flags)
+        try:
+            super().sendall(data, flags)
+        except TimeoutError as ex:
+            raise ConnectionResetError(errno.ECONNRESET, "the client reads nothing") from ex
 
     def flush(self):
         """Send the head of an answer that has no body."""

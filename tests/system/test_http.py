@@ -145,6 +145,8 @@ def test_more_clients_that_stop_in_the_middle_than_there_are_threads_do_not_stop
             patient.send(HEALTH)
 
             assert patient.read(timeout=60).status == 200
+    # Anybody may send a half, and as often as it likes.
+    assert "Traceback" not in "".join(stack.log)
 
 
 def test_more_clients_that_say_nothing_than_there_are_threads_hold_none(base):
