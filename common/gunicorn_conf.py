@@ -11,6 +11,10 @@ workers = 2
 # serve reads while a slow Customers holds some.
 threads = 8
 
+# Of clients, for a worker. A process may commonly have 1,024 files open, and one that wants more dies; what is left
+# is for MySQL, Customers, and what Python has open.
+worker_connections = 900
+
 # Each worker opens its own connections after the fork; one opened before would be shared.
 preload_app = False
 

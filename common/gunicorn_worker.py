@@ -163,7 +163,7 @@ class Worker(ThreadWorker):
     def _wait_for_next(self, conn):
         # What was read together with the last request's body may be a whole request, and the client sends
         # no more until it is answered. Being writable, the connection comes up at once, after the others.
-        conn.events = select.EPOLLIN | select.EPOLLONESHOT | (select.EPOLLOUT if _has_read_ahead(conn) else 0)
+        conn.events = select.EPOLLIN | select.EPOLLONESHOT | (select.EPOLLOUT if _read_ahead(conn) else 0)
         self._let_wait(conn)
 
     def _let_wait(self, conn):
@@ -186,7 +186,7 @@ class Worker(ThreadWorker):
         for descriptor, _ in self._readable.poll(0):
             if (conn := self.keepalived_conns.pop(descriptor, None)) is None:
                 continue
-            pool = self._pool_for(_peek(conn.sock, _PEEK_BYTES))
+            pool = self._pool_for(_beginning(conn))
             if pool is None:
                 self._let_wait(conn)  # behind the others, in the same order
             else:
@@ -245,10 +245,12 @@ class Worker(ThreadWorker):
         for descriptor, conn in list(self.keepalived_conns.items()):
             is_over = is_last_call_over or conn.timeout <= now
             if is_over and self.keepalived_conns.pop(descriptor, None) is not None:
-                # Not closed here: a thread may just have been told of the descriptor, which a new connection could
-                # get. The thread that is told of the end closes it.
-                with contextlib.suppress(OSError):
-                    conn.sock.shutdown(socket.SHUT_RDWR)
+                # Whose request waits for a thread has been promised an answer: cut off, it would be carried out later.
+                if not _beginning(conn):
+                    # Not closed here: a thread may just have been told of the descriptor, which a new connection
+                    # could get. The thread that is told of the end closes it.
+                    with contextlib.suppress(OSError):
+                        conn.sock.shutdown(socket.SHUT_RDWR)
                 self._let_wait(conn)
 
     def _end(self, conn):
@@ -312,14 +314,22 @@ class Worker(ThreadWorker):
             self.log.debug("the client of request %s is gone", request_id)
 
 
-def _has_read_ahead(conn):
+def _beginning(conn):
+    """Return what has come of a waiting connection's next request, `b""` where nothing has."""
+    return _read_ahead(conn) or _peek(conn.sock)
+
+
+def _read_ahead(conn):
+    """Return what was read together with the last request's body, `b""` where it begins no request."""
+    data = conn.parser.unreader.buf.getvalue() if conn.parser else b""
     # Some clients end a body with a line of its own (RFC 9112, 2.2).
-    return conn.parser.unreader.buf.getvalue().strip(b"\r\n") != b""
+    return data if data.strip(b"\r\n") else b""
 
 
-def _peek(sock, size):
-    """Return the next bytes without taking them, `b""` where there are none."""
+def _peek(sock):
+    # With a timeout Python would wait for it first, MSG_DONTWAIT or not.
+    sock.settimeout(0)
     try:
-        return sock.recv(size, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        return sock.recv(_PEEK_BYTES, socket.MSG_PEEK)
     except OSError:
         return b""

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import threading
 import time
 import uuid
@@ -356,6 +357,19 @@ def test_pipelined_requests_are_answered_while_the_client_waits(base):
     assert [answer.status for answer in answers] == [200, 200, 200]
 
 
+def test_request_that_comes_with_a_body_before_it_never_waits(stack):
+    pair = request(*LOGIN, "Content-Length: 2", body=b"{}") + HEALTH
+    slowest = 0
+    for _ in range(400):
+        with Connection(stack.customers) as connection:
+            started = time.monotonic()
+            connection.send(pair)
+            assert (connection.read().status, connection.read().status) == (400, 200)
+            slowest = max(slowest, time.monotonic() - started)
+
+    assert slowest < 2  # five where the worker's main loop waits for bytes that were read already
+
+
 def test_next_request_that_comes_with_the_body_of_a_refused_one_is_answered(stack):
     # As requests and urllib3 send them: the head, then the body, and the next as soon as the answer is there.
     refused = request("POST", "/customers", HOST, JSON, "Content-Length: 2")
@@ -496,3 +510,21 @@ def test_request_that_comes_as_its_connection_times_out_is_answered_or_the_conne
     assert outcomes.count(200) + outcomes.count(None) == 800
     assert min(outcomes.count(200), outcomes.count(None)) > 50
     assert exchange(forgetful.base, HEALTH)[0].status == 200
+
+
+def test_worker_with_as_many_connections_as_it_takes_lives(stack, tmp_path):
+    service = Service("customers", free_ports(1)[0], stack.environ, tmp_path)
+    try:
+        workers = service.start().workers()
+        for pid in workers:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (1024, 1024))  # a common default
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        with ExitStack() as clients:
+            for _ in range(2300):
+                clients.enter_context(Connection(service.base))
+            threading.Event().wait(2)
+        assert exchange(service.base, HEALTH)[0].status == 200
+        assert service.workers() == workers
+    finally:
+        service.end()

@@ -74,6 +74,23 @@ def test_request_that_runs_is_answered_and_nobody_new_is_taken(services, operato
     assert time.monotonic() - sent < 10
 
 
+def test_requests_that_wait_for_a_thread_are_answered_too(services, operator, stack):
+    shop, service = Shop(operator), services.orders_service
+    with LockedProduct(stack, shop.product["id"]):
+        running = [Answers(operator, shop) for _ in range(24)]  # sixteen hold all threads
+        threading.Event().wait(1)  # until they do, and the others' requests have come
+        terminate(service)
+        threading.Event().wait(3.5)  # longer than idle connections get
+    for each in running:
+        each.join()
+
+    assert [each.response and each.response.status_code for each in running] == [201] * 24
+    assert service.process.wait(30) == 0
+    with connect(stack.environ) as client, client.cursor(buffered=True) as cursor:
+        cursor.execute("SELECT stock FROM products WHERE id = %s", (shop.product["id"],))
+        assert cursor.fetchall() == [(shop.initial_stock - 24,)]
+
+
 class LockedProduct:
     """Another client of the database that holds a product's row."""
 
