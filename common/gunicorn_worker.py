@@ -183,14 +183,23 @@ class Worker(ThreadWorker):
     def wait_for_and_dispatch_events(self, timeout):
         """Wait, but not for long: what no thread has taken may be a health check, or too old."""
         super().wait_for_and_dispatch_events(LOOK_SECONDS if timeout is None else min(timeout, LOOK_SECONDS))
-        for descriptor, _ in self._readable.poll(0):
-            if (conn := self.keepalived_conns.pop(descriptor, None)) is None:
-                continue
-            pool = self._pool_for(_beginning(conn))
-            if pool is None:
-                self._let_wait(conn)  # behind the others, in the same order
-            else:
-                pool.submit(self._serve, conn)
+        self._look_for_health_checks()
+
+    def _look_for_health_checks(self):
+        # Not for long either: beside busy threads each step waits for the interpreter, and nobody is accepted then.
+        until = time.monotonic() + LOOK_SECONDS / 5
+        seen = set()
+        while time.monotonic() < until and (events := self._readable.poll(0, maxevents=1)):
+            ((descriptor, _),) = events
+            if (conn := self.keepalived_conns.pop(descriptor, None)) is not None:
+                pool = self._pool_for(_beginning(conn))
+                if pool is None:
+                    self._let_wait(conn)  # behind the others
+                else:
+                    pool.submit(self._serve, conn)
+            if descriptor in seen:  # it was the first of them again
+                return
+            seen.add(descriptor)
 
     def _pool_for(self, beginning):
         """Return the pool that answers a health check, None for anything else."""

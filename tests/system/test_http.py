@@ -171,8 +171,8 @@ def test_more_clients_that_never_pause_than_there_are_threads_leave_room_for_oth
             other.send(message)
 
             assert other.read().status == 404
-        # The others had some turns before, and not all of theirs.
-        assert sum(connection.waiting_bytes() for connection in busy) < 40 * 50 * size
+        # The others had some turns before, and not half of theirs.
+        assert sum(connection.waiting_bytes() for connection in busy) < 40 * 200 * size
 
 
 HELD = {
