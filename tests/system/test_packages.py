@@ -117,14 +117,29 @@ def test_zip_can_be_read_by_the_user_that_lambda_runs_it_as(zips, name):
     assert modes == {0o100644}
 
 
-@pytest.mark.parametrize(("name", "milliseconds"), [("orchestrator", 200), ("customers", 500), ("orders", 500)])
-def test_cold_start_is_short(unpacked, name, milliseconds):
-    # The best of several, and of more while none is good: the machine has other things to do.
-    runs = []
-    while len(runs) < 30 and min(map(sum, runs), default=milliseconds) >= milliseconds:
-        runs += cold_start.measure(unpacked[name], name, rounds=5)
+# A part of Python's library, imported in a process of its own. It takes 80 to 130 ms, as fast as the machine is.
+STANDARD_LIBRARY = """
+import time
+start = time.perf_counter()
+import asyncio, decimal, http.client, multiprocessing.pool, unittest.mock, urllib.request, xml.dom.minidom
+print(1000 * (time.perf_counter() - start))
+"""
 
-    assert min(map(sum, runs)) < milliseconds, runs
+
+@pytest.mark.parametrize(("name", "times"), [("orchestrator", 2.5), ("customers", 5), ("orders", 5)])
+def test_cold_start_is_short(unpacked, name, times):
+    # Beside what Python's own take: a machine may be half as fast as another. The best of several, and of more
+    # while none is good: it has other things to do.
+    ours, pythons = [], []
+    while len(ours) < 30 and not (ours and min(ours) < times * min(pythons)):
+        for _ in range(5):
+            ours += map(sum, cold_start.measure(unpacked[name], name, rounds=1))
+            run = subprocess.run(
+                [package.PYTHON, "-I", "-B", "-c", STANDARD_LIBRARY], env={}, capture_output=True, check=True
+            )
+            pythons.append(float(run.stdout))
+
+    assert min(ours) < times * min(pythons)
 
 
 def test_another_python_than_the_runtime_is_refused(monkeypatch):
