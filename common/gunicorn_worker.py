@@ -15,7 +15,7 @@ from typing import Any
 
 from gunicorn import util
 from gunicorn.http.errors import ParseException
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from common import problems
 from common.tracing import new_request_id
@@ -46,6 +46,8 @@ LINGER_BYTES = 65_536
 # After a connection is taken, the next is left to the other worker for a moment: who is quick would take all
 # of a client that opens eight, and one process would do all of its work.
 TAKE_TURNS_SECONDS = 0.0003
+# Not while half of the threads are busy: the main loop waits for the interpreter with each step, and takes several.
+TAKE_AT_ONCE = 16
 
 # How long a request may wait unseen while all threads are busy, until we look whether it is a health check.
 LOOK_SECONDS = 0.05
@@ -110,6 +112,7 @@ class Worker(ThreadWorker):
         self._readable = select.epoll()
         self._ready_pool = ThreadPoolExecutor(READY_THREADS)
         self._lingering = deque()  # of connections, by their timeout
+        self._looks_at = 0.0  # when we look for health checks again
         self._stops_at = None  # when idle connections end, once TERM has come
         super().init_process()
 
@@ -126,14 +129,23 @@ class Worker(ThreadWorker):
     # --- who gets a thread -------------------------------------------------------------
 
     def accept(self, listener):
-        """Take one connection, if there is one."""
-        super().accept(listener)
-        time.sleep(TAKE_TURNS_SECONDS)
+        """Take a connection, if there is one, or several while half of the threads are busy."""
+        served = self.nr_conns - len(self.keepalived_conns) - len(self._lingering)
+        is_busy = 2 * served >= self.cfg.threads
+        address = listener.getsockname()
+        for _ in range(TAKE_AT_ONCE if is_busy else 1):
+            try:
+                sock, client = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            self.nr_conns += 1
+            sock = ClientSocket(sock.family, sock.type, sock.proto, sock.detach())
+            self.enqueue_req(TConn(self.cfg, sock, client, address))
+        if not is_busy:
+            time.sleep(TAKE_TURNS_SECONDS)
 
     def enqueue_req(self, conn: Any):
         """Let a new connection wait until its client begins to send."""
-        sock = conn.sock
-        conn.sock = ClientSocket(sock.family, sock.type, sock.proto, sock.detach())
         conn.data_ready = True  # once a thread has it
         conn.events = select.EPOLLIN | select.EPOLLONESHOT
         conn.timeout = time.monotonic() + FIRST_BYTE_SECONDS
@@ -183,11 +195,12 @@ class Worker(ThreadWorker):
     def wait_for_and_dispatch_events(self, timeout):
         """Wait, but not for long: what no thread has taken may be a health check, or too old."""
         super().wait_for_and_dispatch_events(LOOK_SECONDS if timeout is None else min(timeout, LOOK_SECONDS))
-        self._look_for_health_checks()
+        # Not after each event: beside busy threads each step waits for the interpreter, and nobody is accepted then.
+        if self._looks_at <= (now := time.monotonic()):
+            self._looks_at = now + LOOK_SECONDS
+            self._look_for_health_checks(until=now + LOOK_SECONDS / 5)
 
-    def _look_for_health_checks(self):
-        # Not for long either: beside busy threads each step waits for the interpreter, and nobody is accepted then.
-        until = time.monotonic() + LOOK_SECONDS / 5
+    def _look_for_health_checks(self, until):
         seen = set()
         while time.monotonic() < until and (events := self._readable.poll(0, maxevents=1)):
             ((descriptor, _),) = events

@@ -171,8 +171,8 @@ def test_more_clients_that_never_pause_than_there_are_threads_leave_room_for_oth
             other.send(message)
 
             assert other.read().status == 404
-        # The others had some turns before, and not half of theirs.
-        assert sum(connection.waiting_bytes() for connection in busy) < 40 * 200 * size
+        # The others had some turns before, and not all of theirs.
+        assert sum(connection.waiting_bytes() for connection in busy) < 40 * 50 * size
 
 
 HELD = {
@@ -518,12 +518,13 @@ def test_worker_with_as_many_connections_as_it_takes_lives(stack, tmp_path):
         workers = service.start().workers()
         for pid in workers:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (1024, 1024))  # a common default
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        own = resource.getrlimit(resource.RLIMIT_NOFILE)
         with ExitStack() as clients:
+            clients.callback(resource.setrlimit, resource.RLIMIT_NOFILE, own)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (own[1], own[1]))
             for _ in range(2300):
                 clients.enter_context(Connection(service.base))
-            threading.Event().wait(2)
+            threading.Event().wait(2)  # until both have taken what they take
         assert exchange(service.base, HEALTH)[0].status == 200
         assert service.workers() == workers
     finally:

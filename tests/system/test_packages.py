@@ -126,7 +126,7 @@ print(1000 * (time.perf_counter() - start))
 """
 
 
-@pytest.mark.parametrize(("name", "times"), [("orchestrator", 2.5), ("customers", 5), ("orders", 5)])
+@pytest.mark.parametrize(("name", "times"), [("orchestrator", 2.3), ("customers", 5), ("orders", 5)])
 def test_cold_start_is_short(unpacked, name, times):
     # Beside what Python's own take: a machine may be half as fast as another. The best of several, and of more
     # while none is good: it has other things to do.

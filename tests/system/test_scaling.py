@@ -325,5 +325,5 @@ def settled(pids):
     counts: list[int] = []
     while counts != (after := [len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir())) for pid in pids]):
         counts = after
-        time.sleep(0.5)
+        time.sleep(0.5)  # accepting takes milliseconds; nothing tells that it is over
     return counts
