@@ -46,7 +46,8 @@ LINGER_BYTES = 65_536
 # After a connection is taken, the next is left to the other worker for a moment: who is quick would take all
 # of a client that opens eight, and one process would do all of its work.
 TAKE_TURNS_SECONDS = 0.0003
-# Not while half of the threads are busy: the main loop waits for the interpreter with each step, and takes several.
+# Not while half of the threads are busy: the listening socket waits for its turn among all connections then, and
+# several are taken at once.
 TAKE_AT_ONCE = 16
 
 # How long a request may wait unseen while all threads are busy, until we look whether it is a health check.
@@ -99,17 +100,21 @@ class Worker(ThreadWorker):
 
     The base class' main loop waits for all connections, hands each that is readable to a thread, and gets
     it back: two thread switches more than the request itself, two thirds of the interpreter's time in a
-    service that reads one row. Here all threads wait for all connections, in one epoll, and whoever
-    is woken serves. The main loop accepts, ends what is too old, and stops.
+    service that reads one row. Here all threads wait for all connections, new ones too, in one epoll, and
+    whoever is woken serves. The main loop ends what is too old, and stops.
     """
 
     # {file descriptor: a connection that no thread has}: who pops one has it.
     keepalived_conns: Any
+    # How many connections there are; changed under `_taking`.
+    nr_conns: int
 
     def init_process(self):
         """Make what the base class lacks, in the forked process as it makes its own pool."""
         self.keepalived_conns = {}
         self._readable = select.epoll()
+        self._listeners = {}  # by their file descriptors
+        self._taking = threading.Lock()  # of connections; whoever has it may use a listener
         self._ready_pool = ThreadPoolExecutor(READY_THREADS)
         self._lingering = deque()  # of connections, by their timeout
         self._looks_at = 0.0  # when we look for health checks again
@@ -128,21 +133,49 @@ class Worker(ThreadWorker):
 
     # --- who gets a thread -------------------------------------------------------------
 
+    def set_accept_enabled(self, enabled):
+        """Take new connections, or none; for good once TERM has come, when the base class leaves its loop."""
+        self._accepting = enabled and self.alive
+        if not self.alive:
+            self._take_nothing_new()
+        for listener in self.sockets:
+            if listener.fileno() not in self._listeners:
+                listener.setblocking(False)
+                self._listeners[listener.fileno()] = listener
+                self._readable.register(listener, 0)
+            if enabled:
+                self._readable.modify(listener, select.EPOLLIN | select.EPOLLONESHOT)
+
     def accept(self, listener):
         """Take a connection, if there is one, or several while half of the threads are busy."""
         served = self.nr_conns - len(self.keepalived_conns) - len(self._lingering)
         is_busy = 2 * served >= self.cfg.threads
-        address = listener.getsockname()
-        for _ in range(TAKE_AT_ONCE if is_busy else 1):
+        with self._taking:
+            count = self._accept(listener, TAKE_AT_ONCE if is_busy else 1) if self._accepting else 0
+        if count and not is_busy:
+            time.sleep(TAKE_TURNS_SECONDS)
+        with self._taking:
+            if self._accepting:
+                self._readable.modify(listener, select.EPOLLIN | select.EPOLLONESHOT)
+
+    def _accept(self, listener, at_most):
+        """Take so many connections and return how many there were; take a pause where no more is possible."""
+        for count in range(at_most):
+            if self.nr_conns >= self.worker_connections:
+                self._accepting = False  # until the main loop sees that there is room
+                return count
             try:
                 sock, client = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
-                return
+                return count
+            except OSError as ex:
+                self.log.warning("no connection can be taken: errno=%s", ex.errno)
+                self._accepting = False
+                return count
             self.nr_conns += 1
             sock = ClientSocket(sock.family, sock.type, sock.proto, sock.detach())
-            self.enqueue_req(TConn(self.cfg, sock, client, address))
-        if not is_busy:
-            time.sleep(TAKE_TURNS_SECONDS)
+            self.enqueue_req(TConn(self.cfg, sock, client, listener.getsockname()))
+        return at_most
 
     def enqueue_req(self, conn: Any):
         """Let a new connection wait until its client begins to send."""
@@ -155,8 +188,10 @@ class Worker(ThreadWorker):
     def _serve_for_ever(self):
         while True:
             for descriptor, _ in self._readable.poll(maxevents=1):
+                if (listener := self._listeners.get(descriptor)) is not None:
+                    self.accept(listener)
                 # None if the main loop was faster.
-                if (conn := self.keepalived_conns.pop(descriptor, None)) is not None:
+                elif (conn := self.keepalived_conns.pop(descriptor, None)) is not None:
                     self._serve(conn)
 
     def _serve(self, conn):
@@ -204,7 +239,9 @@ class Worker(ThreadWorker):
         seen = set()
         while time.monotonic() < until and (events := self._readable.poll(0, maxevents=1)):
             ((descriptor, _),) = events
-            if (conn := self.keepalived_conns.pop(descriptor, None)) is not None:
+            if (listener := self._listeners.get(descriptor)) is not None:
+                self.accept(listener)
+            elif (conn := self.keepalived_conns.pop(descriptor, None)) is not None:
                 pool = self._pool_for(_beginning(conn))
                 if pool is None:
                     self._let_wait(conn)  # behind the others
@@ -229,13 +266,6 @@ class Worker(ThreadWorker):
 
     # --- the end -----------------------------------------------------------------------
 
-    def set_accept_enabled(self, enabled):
-        """Also take nothing new once TERM has come: the base class asks for that when it leaves its loop."""
-        super().set_accept_enabled(enabled and self.alive)
-        if not self.alive:
-            super().set_accept_enabled(False)
-            self._take_nothing_new()
-
     def is_parent_alive(self):
         """Stop as on TERM when gunicorn's master is gone."""
         self.alive = self.alive and super().is_parent_alive()
@@ -244,19 +274,19 @@ class Worker(ThreadWorker):
     def _take_nothing_new(self):
         # The base class keeps the listening socket, and every kept-alive connection, to the end of
         # its grace: whoever connects meanwhile is neither served nor refused.
-        for listener in self.sockets:
-            self._accept_all(listener)
-            listener.close()
-        self.sockets = []
+        with self._taking:
+            for descriptor in self._listeners:
+                # Closing is not enough: the master, and the other worker, have the same socket open.
+                self._readable.unregister(descriptor)
+            self._listeners.clear()
+            for listener in self.sockets:
+                # Those who are connected already have been promised an answer.
+                while self._accept(listener, TAKE_AT_ONCE):
+                    pass
+                listener.close()
+            self.sockets = []
         # Not closed at once: a proxy may be sending into one. Its answer says that it is the last.
         self._stops_at = time.monotonic() + LAST_CALL_SECONDS
-
-    def _accept_all(self, listener):
-        # Those who are connected already have been promised an answer.
-        accepted = None
-        while accepted != self.nr_conns:
-            accepted = self.nr_conns
-            self.accept(listener)
 
     # --- connections that end ----------------------------------------------------------
 
@@ -281,8 +311,7 @@ class Worker(ThreadWorker):
             conn.sock.shutdown(socket.SHUT_WR)
             conn.sock.settimeout(0)
         except OSError:
-            util.close(conn.sock)
-            self.nr_conns -= 1
+            self._close(conn)
             return
         conn.bytes_to_drain = LINGER_BYTES
         conn.timeout = time.monotonic() + LINGER_SECONDS
@@ -303,8 +332,12 @@ class Worker(ThreadWorker):
 
     def _end_lingering(self, conn):
         self.poller.unregister(conn.sock)
+        self._close(conn)
+
+    def _close(self, conn):
         util.close(conn.sock)
-        self.nr_conns -= 1
+        with self._taking:
+            self.nr_conns -= 1
 
     def murder_pending(self):
         """Close connections that had time to read their last answer; the base class has nothing pending here."""
