@@ -43,9 +43,10 @@ FIRST_BYTE_SECONDS = 10
 LINGER_SECONDS = 2
 LINGER_BYTES = 65_536
 
-# After a connection is taken, the next is left to the other worker for a moment: who is quick would take all
-# of a client that opens eight, and one process would do all of its work.
-TAKE_TURNS_SECONDS = 0.0003
+# Each worker lets a new connection wait for so long, for each that it has, before it takes it: the one that has fewer
+# is first. Else one of them may get most of a client that opens eight, and one process does most of its work.
+YIELD_SECONDS = 0.00006
+YIELD_AT_MOST = 8  # connections that count
 # Not while half of the threads are busy: the listening socket waits for its turn among all connections then, and
 # several are taken at once.
 TAKE_AT_ONCE = 16
@@ -150,11 +151,11 @@ class Worker(ThreadWorker):
         """Take a connection, if there is one, or several while half of the threads are busy."""
         served = self.nr_conns - len(self.keepalived_conns) - len(self._lingering)
         is_busy = 2 * served >= self.cfg.threads
+        if not is_busy:
+            time.sleep(YIELD_SECONDS * min(self.nr_conns, YIELD_AT_MOST))
         with self._taking:
-            count = self._accept(listener, TAKE_AT_ONCE if is_busy else 1) if self._accepting else 0
-        if count and not is_busy:
-            time.sleep(TAKE_TURNS_SECONDS)
-        with self._taking:
+            if self._accepting:
+                self._accept(listener, TAKE_AT_ONCE if is_busy else 1)
             if self._accepting:
                 self._readable.modify(listener, select.EPOLLIN | select.EPOLLONESHOT)
 

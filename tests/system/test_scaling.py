@@ -302,8 +302,8 @@ def connections(watcher):
         return {row[0] for row in cursor.fetchall() if row[3] == watcher.database}
 
 
-@pytest.mark.parametrize("count", [8, 64])
-def test_connections_that_come_at_once_are_shared_between_the_workers(cluster, count):
+@pytest.mark.parametrize(("count", "pause"), [(8, 0), (64, 0), (8, 0.02)], ids=["8", "64", "one by one"])
+def test_connections_are_shared_between_the_workers(cluster, count, pause):
     (port,) = free_ports(1)
     instance = Service("customers", port, cluster.environ, cluster.folder)
     try:
@@ -312,6 +312,7 @@ def test_connections_that_come_at_once_are_shared_between_the_workers(cluster, c
         with ExitStack() as clients:
             for _ in range(count):
                 clients.enter_context(Connection(instance.base))
+                time.sleep(pause)
             taken = [after - earlier for earlier, after in zip(before, settled(workers), strict=True)]
     finally:
         instance.end()
