@@ -51,6 +51,9 @@ YIELD_AT_MOST = 8  # connections that count
 # several are taken at once.
 TAKE_AT_ONCE = 16
 
+# What the epoll waits for: one thread is told, and no other until it is asked for again.
+ONE_IS_TOLD = select.EPOLLIN | select.EPOLLONESHOT
+
 # How long a request may wait unseen while all threads are busy, until we look whether it is a health check.
 LOOK_SECONDS = 0.05
 
@@ -145,7 +148,7 @@ class Worker(ThreadWorker):
                 self._listeners[listener.fileno()] = listener
                 self._readable.register(listener, 0)
             if enabled:
-                self._readable.modify(listener, select.EPOLLIN | select.EPOLLONESHOT)
+                self._readable.modify(listener, ONE_IS_TOLD)
 
     def accept(self, listener):
         """Take a connection, if there is one, or several while half of the threads are busy."""
@@ -157,7 +160,7 @@ class Worker(ThreadWorker):
             if self._accepting:
                 self._accept(listener, TAKE_AT_ONCE if is_busy else 1)
             if self._accepting:
-                self._readable.modify(listener, select.EPOLLIN | select.EPOLLONESHOT)
+                self._readable.modify(listener, ONE_IS_TOLD)
 
     def _accept(self, listener, at_most):
         """Take so many connections and return how many there were; take a pause where no more is possible."""
@@ -181,7 +184,7 @@ class Worker(ThreadWorker):
     def enqueue_req(self, conn: Any):
         """Let a new connection wait until its client begins to send."""
         conn.data_ready = True  # once a thread has it
-        conn.events = select.EPOLLIN | select.EPOLLONESHOT
+        conn.events = ONE_IS_TOLD
         conn.timeout = time.monotonic() + FIRST_BYTE_SECONDS
         self.keepalived_conns[conn.sock.fileno()] = conn
         self._readable.register(conn.sock, conn.events)
@@ -211,7 +214,7 @@ class Worker(ThreadWorker):
     def _wait_for_next(self, conn):
         # What was read together with the last request's body may be a whole request, and the client sends
         # no more until it is answered. Being writable, the connection comes up at once, after the others.
-        conn.events = select.EPOLLIN | select.EPOLLONESHOT | (select.EPOLLOUT if _read_ahead(conn) else 0)
+        conn.events = ONE_IS_TOLD | (select.EPOLLOUT if _read_ahead(conn) else 0)
         self._let_wait(conn)
 
     def _let_wait(self, conn):
