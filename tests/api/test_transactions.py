@@ -112,8 +112,10 @@ def test_deadlock_is_retried(make_database, factory, other_connection):
     other = threading.Thread(target=cross)
     other.start()
 
-    make_database().transact(take_both)
-    other.join(10)
+    try:
+        make_database().transact(take_both)
+    finally:
+        other.join(10)  # it uses a connection that the end of the test closes
 
     assert len(runs) == 2
     assert factory.stock_of(second) == 9
