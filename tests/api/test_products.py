@@ -1,7 +1,9 @@
 """Products and stock: adding, reading, changing, and never below zero."""
 
 import pytest
+from mysql.connector import errors
 
+from orders import product_store
 from tests.contract_client import refusal
 from tests.factories import unique
 
@@ -177,3 +179,12 @@ def test_stock_may_grow_past_what_one_request_may_set(orders_api, factory):
 
     assert response.status_code == 200
     assert factory.stock_of(product["id"]) == 2 * MAX_STOCK
+
+
+def test_stock_below_zero_is_refused_by_the_database_too(database, factory, clock):
+    product = factory.make_product(stock=1)
+
+    with pytest.raises(errors.DatabaseError, match="ck_products_stock_not_negative"):
+        database.transact(product_store.update_stock, {product["id"]: -2}, clock())
+
+    assert factory.stock_of(product["id"]) == 1

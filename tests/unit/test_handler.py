@@ -89,6 +89,16 @@ def test_refusal_of_a_step_is_passed_on(send, upstream):
     assert (body["success"], body["retryable"]) == (False, False)
 
 
+def test_order_that_is_not_confirmed_is_no_answer_to_a_confirm(send, upstream):
+    upstream.replies = [FOUND, CREATED, Reply(200, make_order("CREATED")), CONFIRMED]
+
+    response, body = send()
+
+    assert response["statusCode"] == 201
+    assert body["data"]["order"]["status"] == "CONFIRMED"
+    assert len(upstream.requests) == 4
+
+
 @pytest.mark.reaches("upstream_broken")
 def test_broken_answers_end_in_502_within_the_time_left(send, upstream):
     upstream.replies = [Reply(200, b"<html>")]
