@@ -20,7 +20,7 @@ CONTRACTS := openapi/customers.json openapi/orders.json openapi/orchestrator.jso
 SWAGGER_UI := common/docs/swagger-ui/swagger-ui.css
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS) $(SWAGGER_UI)
 
-.PHONY: help demo run test contract lint migrate seed operator offline postman package deploy db bench bench-cold-start bench-driver bench-size clean
+.PHONY: help demo run test mutants contract lint migrate seed operator offline postman package deploy db bench bench-cold-start bench-driver bench-size clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
@@ -33,6 +33,9 @@ run: $(INSTALLED) ## Run the three programs with demo data until Ctrl-C
 
 test: $(INSTALLED) .venv/lambda/installed .local/nginx/nginx .local/chromium/chromium ## Run every test on a real MySQL (ARGS="-k name" for some)
 	@exec python -m dev.stack test $(ARGS)
+
+mutants: $(INSTALLED) ## Put deliberate faults into the code; the tests must notice each (ONLY="part of a name" for some)
+	@exec python -m dev.stack mutants $(if $(ONLY),"$(ONLY)")
 
 contract: $(INSTALLED) ## Test the running programs against their documents for longer: EXAMPLES=1000
 	@export EXAMPLES=$${EXAMPLES:-1000}

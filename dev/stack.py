@@ -1,9 +1,10 @@
-"""The whole product on one machine: `python -m dev.stack run|demo|offline|test`.
+"""The whole product on one machine: `python -m dev.stack run|demo|offline|test|mutants`.
 
     run      the three programs with demo data, in the foreground, until Ctrl-C or TERM
     demo     the same, then dev/demo.py against them, then stops them
     offline  the orchestrator alone
     test     pytest, with a database to run on
+    mutants  the same for tests/mutants.py
 
 Whatever is started here is stopped here: the programs always, the private MySQL if it
 was started here and nobody else is using it.
@@ -252,21 +253,24 @@ def main(arguments):
             return run_processes({"orchestrator": serverless_offline()}, environ)
         case ["test", *options]:
             with PrivateMySQL(environ):
-                return run_pytest(options)
-    raise SystemExit("usage: python -m dev.stack run|demo|offline|test")
+                return run_tests("pytest", options)
+        case ["mutants", *names]:
+            with PrivateMySQL(environ):
+                return run_tests("tests.mutants", names)
+    raise SystemExit("usage: python -m dev.stack run|demo|offline|test|mutants")
 
 
-def run_pytest(options):
-    """Run pytest and return its status; when stopped, let it stop what its fixtures started."""
-    pytest = subprocess.Popen([sys.executable, "-m", "pytest", *options], cwd=ROOT)
+def run_tests(module, arguments):
+    """Run pytest, or what runs it, and return its status; when stopped, let it stop what its fixtures started."""
+    tests = subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=ROOT)
     try:
-        return pytest.wait()
+        return tests.wait()
     except KeyboardInterrupt:
-        pytest.wait(PYTEST_END_SECONDS)  # the terminal has sent it the same Ctrl-C
+        tests.wait(PYTEST_END_SECONDS)  # the terminal has sent it the same Ctrl-C
         raise
     except SystemExit:
-        pytest.send_signal(signal.SIGINT)  # on TERM it would end without its fixtures
-        pytest.wait(PYTEST_END_SECONDS)
+        tests.send_signal(signal.SIGINT)  # on TERM it would end without its fixtures
+        tests.wait(PYTEST_END_SECONDS)
         raise
 
 
