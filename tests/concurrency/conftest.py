@@ -237,6 +237,12 @@ class Outsider:
             for _ in range(20):
                 cursor.execute("UPDATE products SET version = version + 1 WHERE id = %s", (product["id"],))
 
+    def sell_out(self, product):
+        """Commit that nothing is left of a product, and let the locks go."""
+        with self._holder.cursor() as cursor:
+            cursor.execute("UPDATE products SET stock = 0 WHERE id = %s", (product["id"],))
+        self._holder.commit()
+
     def release(self):
         """Undo everything, and let the locks go."""
         self._holder.rollback()

@@ -19,6 +19,19 @@ def test_twelve_buyers_of_the_last_five_get_five(desk, factory, at_once, ledger)
     assert len(ledger.orders_of(customer)) == 5
 
 
+@pytest.mark.reaches("insufficient_stock")
+def test_an_order_that_waited_for_a_product_decides_on_what_was_left_of_it(desk, factory, start, outsider, ledger):
+    product, customer = factory.make_product(stock=5), factory.make_customer()
+    outsider.lock_product(product)
+    call = start(lambda: desk.create(customer, {product["id"]: 1}))
+    outsider.wait_for_waiting(1)
+
+    outsider.sell_out(product)
+
+    assert outcomes([call.outcome()]) == {"insufficient_stock": 1}
+    assert (ledger.stock(product), ledger.orders_of(customer)) == (0, [])
+
+
 def test_orders_that_name_the_same_products_in_any_order_neither_fail_nor_deadlock(
     desk, factory, at_once, ledger, retries
 ):
