@@ -1,17 +1,19 @@
 """Applies what is missing of sql/migrations: `python -m sql.migrate`, one run at a time.
 
-dbmate does the work. It takes no lock, and of several at once all but one fail; MySQL's
-GET_LOCK around it makes the others wait. If we are killed the lock goes with its
-connection, and dbmate finishes what it has begun.
+dbmate does the work: it runs a file, then records it. MySQL commits each change of a
+table by itself, so an interrupted file runs again from its top: every file must bear that.
+dbmate takes no lock, and of several at once all but one fail. Two of MySQL's named locks
+stand around it: a run holds the first, and dbmate's own session the second.
 """
 
 import os
 import pathlib
 import platform
+import signal
 import subprocess
 import sys
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import mysql.connector
 from mysql.connector import errors
@@ -20,7 +22,7 @@ from common import config
 
 ROOT = pathlib.Path(__file__).parent.parent
 MIGRATIONS = ROOT / "sql" / "migrations"
-LOCK_SECONDS = 60  # the longest that another run may keep us waiting
+WAIT_SECONDS = 1800  # for others; 0003 takes some ten minutes for a million customers
 
 ER_BAD_DB_ERROR = 1049
 
@@ -41,6 +43,7 @@ def open_connection(settings: config.DatabaseSettings) -> Any:
         "password": settings.password,
         "use_pure": False,
         "connection_timeout": 5,
+        "consume_results": True,  # a signal may come before the result is fetched
     }
     try:
         return mysql.connector.connect(database=settings.name, **options)
@@ -57,17 +60,38 @@ def open_connection(settings: config.DatabaseSettings) -> Any:
     return connection
 
 
+def take_lock(cursor: Any, lock: str):
+    """Wait for one of MySQL's named locks; raise SystemExit if that takes too long."""
+    for second in range(WAIT_SECONDS):
+        # A second at a time: Python handles a signal only between two statements.
+        cursor.execute("SELECT GET_LOCK(%s, 1)", (lock,))
+        if cursor.fetchone() == (1,):
+            return
+        if second == 0:
+            print("migrate: waiting for another run, or for what MySQL still does for an interrupted one", flush=True)
+    raise SystemExit(f"migrate: the schema is still being changed after {WAIT_SECONDS} s; try again later")
+
+
 def migrate(settings: config.DatabaseSettings):
-    """Apply the missing migrations under a lock on the schema's name; raise SystemExit if one fails."""
+    """Apply the missing migrations, one run at a time; raise SystemExit if one fails."""
+    run_lock, session_lock = f"migrate:{settings.name}"[:64], f"migrating:{settings.name}"[:64]
+    # When we are killed, dbmate may run on; when dbmate is killed, its ALTER runs on at the
+    # server. So dbmate's own session takes the second lock as it begins, and MySQL frees that
+    # only with the session, after its last statement. dbmate's driver makes a SET of these two:
+    options = {
+        # Without the lock '' is refused, and so the session. 0003 relies on what its readers lock.
+        "transaction_isolation": f"IF(GET_LOCK('{session_lock}', 60), 'REPEATABLE-READ', '')",
+        "wait_timeout": "60",  # seconds until MySQL ends the session of a client that vanished
+    }
+    login = f"{quote(settings.user, safe='')}:{quote(settings.password, safe='')}"
+    address = f"mysql://{login}@{settings.host}:{settings.port}/{settings.name}?tls=preferred&{urlencode(options)}"
     with open_connection(settings) as connection, connection.cursor(buffered=True) as cursor:
-        cursor.execute("SELECT GET_LOCK(%s, %s)", (f"migrate:{settings.name}"[:64], LOCK_SECONDS))
-        if cursor.fetchone() != (1,):
-            raise SystemExit(f"migrate: another run has held the lock for {LOCK_SECONDS} s; try again")
-        # In the environment, where other users of the machine can't read the password.
-        login = f"{quote(settings.user, safe='')}:{quote(settings.password, safe='')}"
-        address = f"mysql://{login}@{settings.host}:{settings.port}/{settings.name}?tls=preferred"
+        take_lock(cursor, run_lock)
+        take_lock(cursor, session_lock)
+        cursor.execute("SELECT RELEASE_LOCK(%s)", (session_lock,))
         dbmate = subprocess.run(
             [dbmate_path(), "--no-dump-schema", "--migrations-dir", MIGRATIONS, "migrate"],
+            # In the environment, where other users of the machine can't read the password.
             env={**os.environ, "DATABASE_URL": address},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -82,8 +106,15 @@ def migrate(settings: config.DatabaseSettings):
     print(f"Schema {settings.name}: " + (f"applied {', '.join(applied)}." if applied else "nothing to apply."))
 
 
+def interrupt(number: int, _frame: Any):
+    """End dbmate with us: subprocess.run kills it on any exception."""
+    raise SystemExit(f"migrate: interrupted by {signal.Signals(number).name}; run it again to complete the schema")
+
+
 def main():
     """Migrate the database that the environment names."""
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     with config.exit_on_error():
         settings = config.load_database_settings(config.read_environment())
     if not dbmate_path().exists():

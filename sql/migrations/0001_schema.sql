@@ -2,8 +2,10 @@
 
 -- Every table: InnoDB, utf8mb4, times in UTC with microseconds. What must never be false
 -- is a constraint with a name; the name is how the code recognises the refusal.
+--
+-- An interrupted file runs again from its top, here and in every other: what is there already is left alone.
 
-CREATE TABLE operators (
+CREATE TABLE IF NOT EXISTS operators (
     id            BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
     username      VARCHAR(64)     NOT NULL,
     -- argon2id with its parameters in the string; 97 characters today, room for stronger ones
@@ -18,7 +20,7 @@ CREATE TABLE operators (
     CONSTRAINT ck_operators_username_not_reserved CHECK (username NOT IN ('service', 'system'))
 ) COMMENT 'People who may log in' DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
 
-CREATE TABLE customers (
+CREATE TABLE IF NOT EXISTS customers (
     id           BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
     name         VARCHAR(200)    NOT NULL,
     -- 254: the longest address that SMTP can carry (RFC 5321, errata 1690)
@@ -34,7 +36,7 @@ CREATE TABLE customers (
     CONSTRAINT uq_customers_email UNIQUE (living_email)
 ) COMMENT 'Customers' DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
 
-CREATE TABLE products (
+CREATE TABLE IF NOT EXISTS products (
     id          BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
     sku         VARCHAR(64)     NOT NULL,
     name        VARCHAR(200)    NOT NULL,
@@ -55,19 +57,19 @@ CREATE TABLE products (
 -- texts (fewer at a text's end), written with the row. Clustered by gram, then id: a search reads a range of it, in
 -- id order. No foreign key, which would need a second index as large as the table.
 
-CREATE TABLE customer_grams (
+CREATE TABLE IF NOT EXISTS customer_grams (
     gram VARCHAR(3)      NOT NULL,
     id   BIGINT UNSIGNED NOT NULL COMMENT 'A living customer',
     PRIMARY KEY (gram, id)
 ) COMMENT 'Trigrams of customers: name, email, phone' DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
 
-CREATE TABLE product_grams (
+CREATE TABLE IF NOT EXISTS product_grams (
     gram VARCHAR(3)      NOT NULL,
     id   BIGINT UNSIGNED NOT NULL COMMENT 'A product',
     PRIMARY KEY (gram, id)
 ) COMMENT 'Trigrams of products: sku, name' DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
 
-CREATE TABLE orders (
+CREATE TABLE IF NOT EXISTS orders (
     id                 BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
     customer_id        BIGINT UNSIGNED NOT NULL,
     -- the customer as it was when the order was made
@@ -102,7 +104,7 @@ CREATE TABLE orders (
     INDEX ix_orders_customer_status_created (customer_id, status, created_at)
 ) COMMENT 'Orders' DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
 
-CREATE TABLE order_items (
+CREATE TABLE IF NOT EXISTS order_items (
     order_id         BIGINT UNSIGNED   NOT NULL,
     product_id       BIGINT UNSIGNED   NOT NULL,
     line_no          SMALLINT UNSIGNED NOT NULL COMMENT 'The order in which the lines were sent',
@@ -122,7 +124,7 @@ CREATE TABLE order_items (
     CONSTRAINT ck_order_items_subtotal CHECK (subtotal_cents = qty * unit_price_cents)
 ) COMMENT 'Lines of orders' DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
 
-CREATE TABLE order_events (
+CREATE TABLE IF NOT EXISTS order_events (
     id         BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
     order_id   BIGINT UNSIGNED NOT NULL,
     type       VARCHAR(16)     NOT NULL,
@@ -136,7 +138,7 @@ CREATE TABLE order_events (
     CONSTRAINT ck_order_events_type CHECK (type IN ('created', 'confirmed', 'canceled'))
 ) COMMENT 'Who did what to an order, when and why' DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
 
-CREATE TABLE idempotency_keys (
+CREATE TABLE IF NOT EXISTS idempotency_keys (
     -- scheme and operator; identity is exact to the byte, hence ascii_bin
     caller          VARCHAR(80)       CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     operation       VARCHAR(40)       CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -154,13 +156,13 @@ CREATE TABLE idempotency_keys (
     INDEX ix_idempotency_keys_expires (expires_at)
 ) COMMENT 'Answers kept for retries' DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
 
-CREATE TABLE idempotency_slots (
+CREATE TABLE IF NOT EXISTS idempotency_slots (
     slot SMALLINT UNSIGNED NOT NULL,
     PRIMARY KEY (slot)
 ) COMMENT 'What requests with one key queue at, chosen by its hash; the rows never change';
 
 -- 1,000 rows: as many as a recursive query may make unless told otherwise
-INSERT INTO idempotency_slots (slot)
+INSERT IGNORE INTO idempotency_slots (slot)
 WITH RECURSIVE numbers (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM numbers WHERE number < 999)
 SELECT number FROM numbers;
 

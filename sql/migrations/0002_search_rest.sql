@@ -7,15 +7,29 @@
 -- The version before may run on. What it writes gets the default, which search takes for "may be"; what it finds may
 -- stand twice on its page, where a text has the same three characters twice.
 
-ALTER TABLE customer_grams
-    ADD COLUMN rest VARCHAR(4) NOT NULL DEFAULT 'none' COMMENT 'Up to 3 characters after the gram; none: not known',
-    DROP PRIMARY KEY,
-    ADD PRIMARY KEY (gram, id, rest);
+-- MySQL has no ADD COLUMN IF NOT EXISTS, hence the prepared statements. Each ALTER is done as a whole or not at all.
 
-ALTER TABLE product_grams
-    ADD COLUMN rest VARCHAR(4) NOT NULL DEFAULT 'none' COMMENT 'Up to 3 characters after the gram; none: not known',
-    DROP PRIMARY KEY,
-    ADD PRIMARY KEY (gram, id, rest);
+SET @alter = IF(
+    EXISTS (SELECT 1 FROM information_schema.columns
+             WHERE table_schema = DATABASE() AND table_name = 'customer_grams' AND column_name = 'rest'),
+    'DO 0',
+    'ALTER TABLE customer_grams
+        ADD COLUMN rest VARCHAR(4) NOT NULL DEFAULT ''none'' COMMENT ''Up to 3 characters after the gram; none: not known'',
+        DROP PRIMARY KEY,
+        ADD PRIMARY KEY (gram, id, rest)');
+PREPARE alter_grams FROM @alter;
+EXECUTE alter_grams;
+
+SET @alter = IF(
+    EXISTS (SELECT 1 FROM information_schema.columns
+             WHERE table_schema = DATABASE() AND table_name = 'product_grams' AND column_name = 'rest'),
+    'DO 0',
+    'ALTER TABLE product_grams
+        ADD COLUMN rest VARCHAR(4) NOT NULL DEFAULT ''none'' COMMENT ''Up to 3 characters after the gram; none: not known'',
+        DROP PRIMARY KEY,
+        ADD PRIMARY KEY (gram, id, rest)');
+PREPARE alter_grams FROM @alter;
+EXECUTE alter_grams;
 
 -- migrate:down
 

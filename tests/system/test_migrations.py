@@ -1,8 +1,10 @@
 """Migrations, the seed, and what the schema refuses whoever asks."""
 
 import os
+import re
 import signal
 import subprocess
+import sys
 
 import mysql.connector
 import pytest
@@ -12,6 +14,17 @@ from tests.system.conftest import ROOT, free_ports, run_module, start_module, wa
 
 APPLIED = "applied 0001_schema.sql, 0002_search_rest.sql, 0003_search_entries.sql."
 NOTHING = "nothing to apply."
+FILES = sorted((ROOT / "sql" / "migrations").glob("*.sql"))
+
+
+def statements(file):
+    """Return the statements of a migration; a semicolon at a line's end ends one."""
+    return file.read_text().split("-- migrate:down")[0].split(";\n")[:-1]
+
+
+# Every point at which a run may be interrupted: in the file with that number, after so many of
+# its statements; after the last one, which isn't recorded then.
+INTERRUPTIONS = [(number, count) for number, file in enumerate(FILES) for count in range(len(statements(file)) + 1)]
 
 
 @pytest.fixture
@@ -57,13 +70,6 @@ def start_migration(environ):
     return start_module("sql.migrate", environ=environ)
 
 
-def kill(process):
-    """kill -9, and let go of its output."""
-    os.kill(process.pid, signal.SIGKILL)
-    with process.stdout:
-        assert process.wait(20) == -signal.SIGKILL
-
-
 def fetch(cursor, statement, *values):
     """Return the first column of a statement's only row."""
     cursor.execute(statement, values)
@@ -85,73 +91,20 @@ def test_five_at_once_on_a_new_schema_apply_it_once(environ, schema):
     outputs = [run.communicate(timeout=60)[0] for run in runs]
 
     assert [run.returncode for run in runs] == [0] * 5, outputs
-    assert sorted(outputs) == [f"Schema {schema}: {APPLIED}\n"] + [f"Schema {schema}: {NOTHING}\n"] * 4
+    last_lines = sorted(output.splitlines()[-1] for output in outputs)
+    assert last_lines == [f"Schema {schema}: {APPLIED}"] + [f"Schema {schema}: {NOTHING}"] * 4
 
 
-def test_second_run_has_nothing_to_apply(environ, schema):
-    migrate(environ)
+def test_run_that_waits_for_too_long_says_so(environ, schema, cursor):
+    assert fetch(cursor, "SELECT GET_LOCK(%s, 0)", f"migrate:{schema}") == 1
 
-    again = migrate(environ)
-
-    assert (again.returncode, again.stdout, again.stderr) == (0, f"Schema {schema}: {NOTHING}\n", "")
-
-
-def test_run_killed_while_it_waits_leaves_no_lock(environ, schema, cursor):
-    lock = f"migrate:{schema}"
-    assert fetch(cursor, "SELECT GET_LOCK(%s, 0)", lock) == 1
-    waiting = start_migration(environ)
-    wait_until(lambda: clients(cursor, schema, "User lock") == 1)
-
-    kill(waiting)
-    fetch(cursor, "SELECT RELEASE_LOCK(%s)", lock)
-
-    assert migrate(environ).stdout == f"Schema {schema}: {APPLIED}\n"
-    assert fetch(cursor, "SELECT IS_FREE_LOCK(%s)", lock) == 1
-
-
-def test_run_killed_while_it_holds_the_lock_leaves_none(environ, schema, cursor):
-    # dbmate's own table, locked by us, holds it up in the middle of a run.
-    cursor.execute(f"CREATE DATABASE {schema}")
-    cursor.execute(f"CREATE TABLE {schema}.schema_migrations (version VARCHAR(128) PRIMARY KEY)")
-    cursor.execute(f"LOCK TABLES {schema}.schema_migrations WRITE")
-    running = start_migration(environ)
-    wait_until(lambda: clients(cursor, schema, "Waiting for table metadata lock") == 1)
-    assert fetch(cursor, "SELECT IS_FREE_LOCK(%s)", f"migrate:{schema}") == 0
-
-    kill(running)
-
-    wait_until(lambda: fetch(cursor, "SELECT IS_FREE_LOCK(%s)", f"migrate:{schema}") == 1)
-    cursor.execute("UNLOCK TABLES")
-    wait_until(lambda: clients(cursor, schema, "") == 0)
-    assert migrate(environ).returncode == 0
-
-
-def test_down_is_refused_and_changes_nothing(environ, schema, cursor, database_settings):
-    migrate(environ)
-    count = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s"
-    tables = fetch(cursor, count, schema)
-    login = f"{database_settings.user}:{database_settings.password}"
-    address = f"mysql://{login}@{database_settings.host}:{database_settings.port}/{schema}"
-
-    down = subprocess.run(
-        [
-            ROOT / "node_modules" / ".bin" / "dbmate",
-            "--no-dump-schema",
-            "--migrations-dir",
-            ROOT / "sql" / "migrations",
-            "down",
-        ],
-        env={**environ, "DATABASE_URL": address},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
+    code = "from sql import migrate; migrate.WAIT_SECONDS = 1; migrate.main()"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
     )
 
-    assert down.returncode != 0
-    assert "migrations are forward-only" in down.stderr
-    assert fetch(cursor, count, schema) == tables
-    assert migrate(environ).stdout == f"Schema {schema}: {NOTHING}\n"
+    message = "migrate: the schema is still being changed after 1 s; try again later\n"
+    assert (run.returncode, run.stderr) == (1, message)
 
 
 @pytest.mark.parametrize("module", ["sql.migrate", "sql.seed"])
@@ -195,6 +148,88 @@ def test_seed_before_any_migration_says_what_to_do(environ, schema, cursor):
     assert "run make migrate first" in run.stderr
 
 
+# --- interruptions ---------------------------------------------------------------------
+
+
+def tables(cursor, schema):
+    """Return how each table is made, but dbmate's own."""
+    cursor.execute(f"SHOW TABLES FROM {schema} WHERE Tables_in_{schema} <> 'schema_migrations'")
+    made = {}
+    for (name,) in cursor.fetchall():
+        cursor.execute(f"SHOW CREATE TABLE {schema}.{name}")
+        made[name] = re.sub(r" AUTO_INCREMENT=\d+", "", cursor.fetchone()[1])
+    return made
+
+
+def run_partly(settings, schema, files, count):
+    """Do what dbmate does until it is killed: run and record all files but the last, of that `count` statements."""
+    with connect(settings, database=schema, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE IF NOT EXISTS schema_migrations (version VARCHAR(128) PRIMARY KEY)")
+        for file in files[:-1]:
+            for statement in statements(file):
+                cursor.execute(statement)
+            cursor.execute("INSERT INTO schema_migrations VALUES (%s)", (file.name[:4],))
+        cursor.execute("START TRANSACTION")
+        for statement in statements(files[-1])[:count]:
+            cursor.execute(statement)
+
+
+@pytest.mark.parametrize(("number", "count"), INTERRUPTIONS)
+def test_run_after_an_interrupted_one_completes_the_schema(environ, schema, cursor, database_settings, number, count):
+    cursor.execute(f"CREATE DATABASE {schema}")
+    run_partly(database_settings, schema, FILES[: number + 1], count)
+
+    run = migrate(environ)
+
+    missing = ", ".join(file.name for file in FILES[number:])
+    assert run.stdout == f"Schema {schema}: applied {missing}.\n", run.stderr
+    assert tables(cursor, schema) == tables(cursor, database_settings.name)
+    assert fetch(cursor, f"SELECT COUNT(*) FROM {schema}.idempotency_slots") == 1000
+    assert migrate(environ).stdout == f"Schema {schema}: {NOTHING}\n"
+
+
+# Killed with -9 it leaves its dbmate behind, which finishes the file.
+@pytest.mark.parametrize(
+    ("number", "last_words", "missing"),
+    [
+        (signal.SIGKILL, "", FILES[2:]),
+        (signal.SIGTERM, "migrate: interrupted by SIGTERM; run it again to complete the schema\n", FILES[1:]),
+        (signal.SIGINT, "migrate: interrupted by SIGINT; run it again to complete the schema\n", FILES[1:]),
+    ],
+)
+def test_run_after_an_interrupted_one_waits_for_its_alter(
+    environ, schema, cursor, database_settings, number, last_words, missing
+):
+    cursor.execute(f"CREATE DATABASE {schema}")
+    run_partly(database_settings, schema, FILES[:2], 0)
+    cursor.execute(f"LOCK TABLES {schema}.customer_grams READ")
+    interrupted = start_migration(environ)
+    wait_until(lambda: clients(cursor, schema, "Waiting for table metadata lock") == 1)
+    interrupted.send_signal(number)
+    assert interrupted.communicate(timeout=20)[0] == last_words
+
+    run = start_migration(environ)
+    assert run.stdout.readline().startswith("migrate: waiting for another run")
+    assert clients(cursor, schema, "Waiting for table metadata lock") == 1
+    cursor.execute("UNLOCK TABLES")
+    output = run.communicate(timeout=60)[0]
+
+    assert output == f"Schema {schema}: applied {', '.join(file.name for file in missing)}.\n"
+    assert tables(cursor, schema) == tables(cursor, database_settings.name)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_a_run_that_waits(environ, schema, cursor, number):
+    assert fetch(cursor, "SELECT GET_LOCK(%s, 0)", f"migrate:{schema}") == 1
+    waiting = start_migration(environ)
+    assert waiting.stdout.readline().startswith("migrate: waiting for another run")
+
+    waiting.send_signal(number)
+
+    assert waiting.communicate(timeout=20)[0].startswith(f"migrate: interrupted by {number.name};")
+    assert waiting.returncode == 1
+
+
 def entries(cursor, schema):
     """Return the search entries of both tables."""
     cursor.execute(
@@ -216,7 +251,10 @@ def forget_the_rests(cursor, schema, table):
     cursor.execute(f"DROP TABLE {schema}.older")
 
 
-def test_search_entries_of_the_first_schema_become_those_that_are_written_now(environ, schema, cursor):
+@pytest.mark.parametrize("count", range(len(statements(FILES[2])) + 1))
+def test_search_entries_of_the_first_schema_become_those_that_are_written_now(
+    environ, schema, cursor, database_settings, count
+):
     migrate(environ)
     assert run_module("sql.seed", environ=environ).returncode == 0
     written_now = entries(cursor, schema)
@@ -224,10 +262,11 @@ def test_search_entries_of_the_first_schema_become_those_that_are_written_now(en
     forget_the_rests(cursor, schema, "product_grams")
     cursor.execute(f"DELETE FROM {schema}.schema_migrations WHERE version > '0001'")
     cursor.execute("COMMIT")
+    run_partly(database_settings, schema, FILES[1:3], count)
 
     run = migrate(environ)
 
-    assert run.stdout == f"Schema {schema}: applied 0002_search_rest.sql, 0003_search_entries.sql.\n"
+    assert run.returncode == 0, run.stderr
     assert len(written_now) > 150
     assert entries(cursor, schema) == written_now
 
