@@ -20,7 +20,7 @@ CONTRACTS := openapi/customers.json openapi/orders.json openapi/orchestrator.jso
 SWAGGER_UI := common/docs/swagger-ui/swagger-ui.css
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS) $(SWAGGER_UI)
 
-.PHONY: help demo run test mutants contract lint migrate seed operator offline postman package deploy db bench bench-cold-start bench-driver bench-size clean
+.PHONY: help demo run test mutants contract lint migrate seed operator offline postman package deploy db bench bench-cold-start bench-size clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
@@ -74,9 +74,6 @@ bench: $(INSTALLED) .local/bench/wrk ## Measure everything under load, beside My
 
 bench-cold-start: package ## Measure what the start of each Lambda function takes
 	@exec python -m bench.cold_start
-
-bench-driver: $(INSTALLED) ## Measure the MySQL driver's C extension against its pure Python
-	@exec python -m bench.driver
 
 bench-size: $(INSTALLED) ## Measure lists, searches and orders among a million rows (CUSTOMERS=… PRODUCTS=… ORDERS=…)
 	@exec python -m bench.size
