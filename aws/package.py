@@ -40,7 +40,7 @@ _SERVICE = ("falcon", "jsonschema", "mysql-connector-python", "PyJWT", "serverle
 FUNCTIONS = {
     "orchestrator": Function("lambda_orchestrator.handler", ("jsonschema", "PyJWT", "requests")),
     "customers": Function("customers.handler", (*_SERVICE, "argon2-cffi")),
-    "orders": Function("orders.handler", (*_SERVICE, "requests")),
+    "orders": Function("orders.handler", (*_SERVICE, "urllib3", "certifi")),
 }
 
 MACHINE = "x86_64"  # serverless.yml's architecture

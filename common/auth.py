@@ -56,6 +56,15 @@ class Caller:
         return replace(self, name=username) if self.scheme == "serviceToken" else self
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Who asks for a change, when, and under which request id: what the audit trail keeps."""
+
+    actor: str
+    request_id: str
+    now: datetime
+
+
 class Authenticator:
     """Checks bearer tokens against the configured secrets, current and previous."""
 

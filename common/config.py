@@ -99,7 +99,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         service_tokens=_secrets(environ, "SERVICE_TOKEN", DEVELOPMENT_SERVICE_TOKEN if development else None),
         cancel_window_seconds=_integer(environ, "CANCEL_WINDOW_SECONDS", 600, 0, ONE_YEAR),
         order_ttl_seconds=_integer(environ, "ORDER_TTL_SECONDS", 86400, 0, ONE_YEAR),
-        api_docs=_switch(environ, "API_DOCS", "on"),
+        api_docs=_matching(environ, "API_DOCS", "on", r"on|off", "on or off") == "on",
     )
     if len({customers_port, orders_port, settings.orchestrator_port, settings.orchestrator_port + 1}) < 4:
         raise ConfigError("CUSTOMERS_PORT, ORDERS_PORT, ORCHESTRATOR_PORT and the port after it must differ")
@@ -122,7 +122,7 @@ def load_database_settings(environ: Mapping[str, str]) -> DatabaseSettings:
         port=_integer(environ, "DB_PORT", PRIVATE_MYSQL_PORT if private else 3306, 1, 65535),
         user=_text(environ, "DB_USER", "b2b" if private else None),
         password=_text(environ, "DB_PASSWORD", DEVELOPMENT_DB_PASSWORD if private else None),
-        name=_name(environ, "DB_NAME", "b2b"),
+        name=_matching(environ, "DB_NAME", "b2b", r"[A-Za-z0-9_]{1,64}", "1 to 64 letters, digits or _"),
     )
     if not development:
         _refuse("DB_PASSWORD", settings.password == DEVELOPMENT_DB_PASSWORD)
@@ -130,17 +130,7 @@ def load_database_settings(environ: Mapping[str, str]) -> DatabaseSettings:
 
 
 def _app_env(environ):
-    value = _text(environ, "APP_ENV", "development")
-    if value not in ("development", "production"):
-        raise ConfigError("APP_ENV must be development or production")
-    return value
-
-
-def _switch(environ, name, default):
-    value = _text(environ, name, default)
-    if value not in ("on", "off"):
-        raise ConfigError(f"{name} must be on or off")
-    return value == "on"
+    return _matching(environ, "APP_ENV", "development", r"development|production", "development or production")
 
 
 def _refuse(name, is_development_value):
@@ -166,18 +156,16 @@ def _integer(environ, name, default, low, high):
     return int(value)
 
 
-def _name(environ, name, default):
+def _matching(environ, name, default, pattern, form):
     value = _text(environ, name, default)
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", value):
-        raise ConfigError(f"{name} must be 1 to 64 letters, digits or _")
+    if not re.fullmatch(pattern, value):
+        raise ConfigError(f"{name} must be {form}")
     return value
 
 
 def _base_url(environ, name, default):
-    value = _text(environ, name, default).rstrip("/")
-    if not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~/-]*)?", value):
-        raise ConfigError(f"{name} must be an http or https address")
-    return value
+    pattern = r"https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~/-]*)?"
+    return _matching(environ, name, default, pattern, "an http or https address").rstrip("/")
 
 
 def _secrets(environ, name, default):

@@ -18,14 +18,15 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from common import strict_json
-from common.auth import Caller
+from common.auth import Authenticator, Caller
 from common.problems import (
     CallerNotAllowed,
     InsufficientScope,
     InvalidRequest,
+    PayloadTooLarge,
     UnsupportedMediaType,
 )
-from common.schemas import MAX_ERRORS, Schema, compile_schema, make_error, violations
+from common.schemas import MAX_ERRORS, Validator, compile_schema, make_error, violations
 
 MAX_BODY_BYTES = 65_536  # an order of 100 lines takes about 5,000
 _MAX_QUERY_FIELDS = 20  # no list has half as many
@@ -45,41 +46,20 @@ def load(name: str) -> dict[str, Any]:
     return json.loads((DOCUMENTS / f"{name}.json").read_bytes())
 
 
-def bundle(path: str | pathlib.Path) -> dict[str, Any]:
-    """Read a YAML document and bundle what it refers to in other files into it."""
+def bundle(path: pathlib.Path) -> dict[str, Any]:
+    """Return a YAML document with the components that it shares with others, of `common.yaml` beside it, in it."""
     import yaml  # noqa: PLC0415 - not in the Lambda functions, which only call `load`
 
-    path = pathlib.Path(path)
-    document = yaml.load(path.read_text(), yaml.CSafeLoader)
-    for name in sorted(_foreign_files(document)):
-        foreign = yaml.load((path.parent / name).read_text(), yaml.CSafeLoader)
-        for kind, components in foreign["components"].items():
-            ours = document.setdefault("components", {}).setdefault(kind, {})
-            if clash := ours.keys() & components.keys():
-                raise ValueError(f"{path.name} and {name} both define {sorted(clash)}")
-            ours.update(components)
-    return _localised(document)
-
-
-def _foreign_files(node):
-    """Return the names of the files that `$ref`s below `node` point to."""
-    if isinstance(node, list):
-        return set().union(*map(_foreign_files, node))
-    if isinstance(node, dict):
-        here = {node["$ref"].partition("#")[0]} if isinstance(node.get("$ref"), str) else set()
-        return (here - {""}).union(*map(_foreign_files, node.values()))
-    return set()
-
-
-def _localised(node) -> Any:
-    if isinstance(node, list):
-        return [_localised(item) for item in node]
-    if isinstance(node, dict):
-        return {
-            key: "#" + value.partition("#")[2] if key == "$ref" and isinstance(value, str) else _localised(value)
-            for key, value in node.items()
-        }
-    return node
+    document, shared = (
+        yaml.load(text.replace("common.yaml#/", "#/"), yaml.CSafeLoader)
+        for text in (path.read_text(), path.with_name("common.yaml").read_text())
+    )
+    for kind, components in shared["components"].items():
+        own = document.setdefault("components", {}).setdefault(kind, {})
+        if clash := own.keys() & components.keys():
+            raise ValueError(f"{path.name} and common.yaml both define {sorted(clash)}")
+        own.update(components)
+    return document
 
 
 def inline(document: dict[str, Any], node: Any) -> Any:
@@ -106,7 +86,7 @@ class Parameter:
     name: str
     place: str  # query or header
     definition: dict[str, Any]
-    schema: Schema
+    validator: Validator
 
     @property
     def pointer(self) -> str:
@@ -119,7 +99,18 @@ class Parameter:
         # As JSON writes it: Python's int() takes "+1", "007", "1_000" and Arabic digits too.
         if self.definition.get("type") == "integer" and re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text):
             value = int(text)
-        return value, violations(self.schema, value, self.pointer)
+        return value, violations(self.validator, value, self.pointer)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What is known of a request that is as its operation wants it."""
+
+    caller: Caller | None  # None where the operation is open to all
+    query: dict[str, Any]
+    headers: dict[str, str | None]
+    key: str | None  # the idempotency key
+    body: Any
 
 
 class Operation:
@@ -140,10 +131,35 @@ class Operation:
         self.body_required = bool(body and body.get("required"))
         self._body = body and compile_schema(body["content"]["application/json"]["schema"])
 
-    @property
-    def is_open(self) -> bool:
-        """Whether anybody may call it."""
-        return not self.security
+    def check(
+        self,
+        authenticator: Authenticator,
+        header: Callable[[str], str | None],
+        query_string: str,
+        read_body: Callable[[], bytes],
+    ) -> Checked:
+        """Check who asks, then query, headers and body, in this order; raise the first `Problem`.
+
+        `header(name)` returns a header's value, None when it is absent. `read_body()` is asked last.
+        """
+        caller = None
+        if self.security:
+            caller = authenticator.identify(header("Authorization"))
+            self.authorize(caller)
+        query = self.read_query(query_string)
+        headers = self.read_headers(header)
+        if caller and (username := headers.get("X-On-Behalf-Of")) is not None:
+            caller = caller.acting_for(username)
+        key = self.idempotency_key(headers)
+        body = {}
+        if self.takes_body:
+            if header("Content-Encoding") not in (None, "identity"):
+                raise UnsupportedMediaType()
+            data = read_body()
+            if len(data) > MAX_BODY_BYTES:
+                raise PayloadTooLarge()
+            body = self.read_body(header("Content-Type"), data)
+        return Checked(caller, query, headers, key, body)
 
     def authorize(self, caller: Caller):
         """Raise `CallerNotAllowed` or `InsufficientScope` unless `caller` may do this."""
@@ -152,9 +168,10 @@ class Operation:
         ]
         if not scopes:
             raise CallerNotAllowed()
-        missing = [scope for scope in scopes[0] if scope not in caller.scopes]
-        if missing:
-            raise InsufficientScope(missing[0])
+        for scope in scopes[0]:
+            if scope not in caller.scopes:
+                challenge = f'Bearer realm="b2b", error="insufficient_scope", scope="{scope}"'
+                raise InsufficientScope(f"This needs the scope {scope}.", headers={"WWW-Authenticate": challenge})
 
     def read_query(self, query_string: str) -> dict[str, Any]:
         """Return {name: typed value or None} for every query parameter of the operation.
@@ -248,16 +265,10 @@ def _parameters(parameters, place):
             name=parameter["name"],
             place=place,
             definition=parameter["schema"],
-            schema=compile_schema(parameter["schema"]),
+            validator=compile_schema(parameter["schema"]),
         )
         for parameter in wanted
     }
-
-
-def refuse_encoded(content_encoding: str | None):
-    """Raise `UnsupportedMediaType` unless the body is sent as it is; the header's value, None when absent."""
-    if content_encoding not in (None, "identity"):
-        raise UnsupportedMediaType()
 
 
 def _is_json(content_type):
@@ -269,4 +280,4 @@ def _is_json(content_type):
 
 
 if __name__ == "__main__":
-    json.dump(bundle(sys.argv[1]), sys.stdout, ensure_ascii=False, indent=1)
+    json.dump(bundle(pathlib.Path(sys.argv[1])), sys.stdout, ensure_ascii=False, indent=1)

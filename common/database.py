@@ -1,137 +1,82 @@
-"""MySQL: one connection per thread, one transaction per call, retries where they are safe.
+"""The database: one transaction per call, retries where they are safe, no call waits for long.
 
 Holds no SQL of the product. Knows nothing of HTTP but the problems it raises.
 """
 
 import logging
+import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar, TypeVarTuple
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
 
-import mysql.connector
 from mysql.connector import errors
-from mysql.connector.connection_cext import CMySQLConnection
 
 from common.config import DatabaseSettings
-from common.problems import Busy, DatabaseUnavailable
+from common.connection import (
+    CONNECT_TIMEOUT,
+    READ_ONLY_ERRORS,
+    READ_TIMEOUT,
+    Args,
+    Connection,
+    Cursor,
+    Result,
+    Row,
+    translated,
+)
+from common.problems import Busy, DatabaseUnavailable, Problem
 
 log = logging.getLogger(__name__)
 
 # InnoDB's own words for "run the whole transaction again".
 ER_LOCK_WAIT_TIMEOUT = 1205
 ER_LOCK_DEADLOCK = 1213
-# A unique index said no; stores turn it into the problem it means.
 ER_DUP_ENTRY = 1062
+ER_NO_SUCH_TABLE = 1146
 
-# The connection, not the statement, is at fault: server gone or lost (2006, 2013, 2055),
-# unreachable (2002, 2003, 2005), shutting down (1053), idle too long (4031), killed (1317
-# with the connection, 3169), too many connections (1040), access lost (1045).
-_CONNECTION_ERRORS = frozenset({1040, 1045, 1053, 2002, 2003, 2005, 2006, 2013, 2026, 2055, 3169, 4031})
-
-# The server takes no writes: after a failover it may be the wrong one, and a new connection finds the right one.
-_READ_ONLY_ERRORS = frozenset({1290, 1792, 1836})
-
-# The statement was ended: killed, or out of `max_execution_time`.
-_INTERRUPTED_ERRORS = frozenset({1317, 3024})
-
-# A transaction of ours takes some ten milliseconds, so 2 s is a queue of two hundred.
-# With every retry it is 8 s before `Busy`, which a client with a key may still repeat.
-LOCK_WAIT_SECONDS = 2
-MAX_EXECUTION_MS = 5_000  # plain SELECTs only, by MySQL's own rule
-CONNECT_TIMEOUT = 3  # seconds
-READ_TIMEOUT = 10  # seconds: longer than any statement may take by the two limits above
-IMPATIENT_TIMEOUT = 1  # seconds, the driver's smallest: for both, where nobody waits for longer
+# The newest migration that this code needs. A newer one may be there: it comes before its code does.
+SCHEMA_VERSION = "0003"
 
 MAX_ATTEMPTS = 4  # the first and three retries
 # Full jitter: a uniform wait up to base * 2^attempt keeps the losers of one deadlock
 # from meeting again (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
 BACKOFF_BASE_SECONDS = 0.01
 
+# Connections of a process, and so calls at once. A worker of gunicorn has more threads (gunicorn_conf.py), which
+# answer health checks, and refuse, while all connections wait.
+CONNECTIONS = 8
+# The longest that a call waits for one. Only a database that hangs, or many who queue for the same rows, take so long.
+CONNECTION_WAIT_SECONDS = 1
 
-Row = dict[str, Any]  # one of a table: its columns by name
-Result = TypeVar("Result")
-Args = TypeVarTuple("Args")
-
-
-class Cursor:
-    """What stores use of PEP 249's cursor, on a connection of the driver's C extension.
-
-    The driver's own take longer over a statement than sending it does: they look for further
-    statements in its text, and `connection.cursor()` asks the server whether it is there.
-    """
-
-    def __init__(self, connection: CMySQLConnection):
-        self.connection = connection
-        self._rows: list[Row] = []
-        self.rowcount = -1
-        self.lastrowid = 0  # after an INSERT
-
-    def execute(self, statement: str, values: Sequence[Any] = ()):
-        """Send one statement with its values bound, and read all of its result."""
-        text = statement.encode()
-        if values:
-            text %= tuple(self.connection.prepare_for_mysql(tuple(values)))
-        result: Any = self.connection.cmd_query(text)
-        self._rows = []
-        if "columns" in result:
-            names = [column[0] for column in result["columns"]]
-            # All of them at once: a result left unread would poison the connection.
-            rows, _ = self.connection.get_rows()
-            self._rows = [dict(zip(names, row, strict=True)) for row in rows]
-            self.rowcount = len(rows)
-        else:
-            self.rowcount, self.lastrowid = result["affected_rows"], result["insert_id"]
-
-    def fetchone(self) -> Row | None:
-        """Return the first row of the result, or None."""
-        return self._rows[0] if self._rows else None
-
-    def fetchall(self) -> list[Row]:
-        """Return the rows of the result."""
-        return self._rows
+PROBE_SECONDS = 1  # between two probes, and for an answer; the driver's smallest timeout
+# A probe that got no answer says nothing of a time long after it.
+PROBE_VALID_SECONDS = 3
 
 
 class Database:
-    """A lazily opened connection for each thread that asks; fork first, then ask."""
+    """Lends a connection to each call, opened when it is first needed, and kept; fork first, then call.
+
+    A bulkhead: a call that gets none of CONNECTIONS within CONNECTION_WAIT_SECONDS is `DatabaseUnavailable`.
+    A circuit breaker: while the `probe` has no answer, every call is, at once.
+    """
 
     def __init__(
         self,
         settings: DatabaseSettings,
         sleep: Callable[[float], object] = time.sleep,
         jitter: Callable[[float, float], float] = random.uniform,
-        connect_timeout: int = CONNECT_TIMEOUT,
-        read_timeout: int = READ_TIMEOUT,
+        connections: int = CONNECTIONS,
     ):
-        self._settings = settings
-        self._options = {
-            "host": settings.host,
-            "port": settings.port,
-            "user": settings.user,
-            "password": settings.password,
-            "database": settings.name,
-            # Without it a C extension that fails to load means, in silence, the slower driver (bench/driver.py).
-            "use_pure": False,
-            "autocommit": True,
-            "charset": "utf8mb4",
-            "collation": "utf8mb4_0900_ai_ci",
-            "connection_timeout": connect_timeout,
-            "read_timeout": read_timeout,
-            "write_timeout": read_timeout,
-            # One statement a call: an injected second one is a syntax error.
-            "client_flags": [-mysql.connector.ClientFlag.MULTI_STATEMENTS],
-            "init_command": (
-                "SET time_zone = '+00:00',"
-                " SESSION transaction_isolation = 'READ-COMMITTED',"
-                " SESSION sql_mode = 'TRADITIONAL,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY',"
-                f" SESSION innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS},"
-                f" SESSION max_execution_time = {MAX_EXECUTION_MS}"
-            ),
-        }
-        self._local = threading.local()
         self._sleep = sleep
         self._jitter = jitter
+        # The last one back is the first one out: no more are opened than are used at once.
+        self._idle: queue.LifoQueue[Connection] = queue.LifoQueue()
+        for _ in range(connections):
+            self._idle.put(Connection(settings, CONNECT_TIMEOUT, READ_TIMEOUT))
+        self.probe = Probe(settings)
 
     def transact(self, fn: Callable[[Cursor, *Args], Result], *args: *Args) -> Result:
         """Run `fn(tx, *args)` in one transaction and return what it returns.
@@ -141,105 +86,126 @@ class Database:
         COMMIT is never retried: its outcome is unknown, and `DatabaseUnavailable` says so.
         """
         for attempt in range(MAX_ATTEMPTS):
-            connection = self._begin()
-            try:
-                result = fn(Cursor(connection), *args)
-            except errors.Error as ex:
-                if ex.errno in _READ_ONLY_ERRORS:
-                    self._drop()
-                else:
-                    self._roll_back(connection)
-                if ex.errno in (ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT):
+            with self._lend() as connection:
+                tx = connection.begin()
+                try:
+                    result = fn(tx, *args)
+                except errors.Error as ex:
+                    if ex.errno in READ_ONLY_ERRORS:
+                        connection.drop()
+                    else:
+                        connection.roll_back()
+                    if ex.errno not in (ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT):
+                        raise translated(ex) from ex
                     log.info("transaction retried: errno=%s attempt=%s", ex.errno, attempt + 1)
-                    if attempt + 1 < MAX_ATTEMPTS:
-                        self._sleep(self._jitter(0, BACKOFF_BASE_SECONDS * 2**attempt))
-                    continue
-                raise _translated(ex) from ex
-            except BaseException:
-                self._roll_back(connection)
-                raise
-            self._commit(connection)
-            return result
+                except BaseException:
+                    connection.roll_back()
+                    raise
+                else:
+                    connection.commit()
+                    return result
+            if attempt + 1 < MAX_ATTEMPTS:
+                self._sleep(self._jitter(0, BACKOFF_BASE_SECONDS * 2**attempt))
         raise Busy()
 
     def read(self, fn: Callable[[Cursor, *Args], Result], *args: *Args) -> Result:
         """Run `fn(cursor, *args)`, plain reads only, each in a transaction of its own."""
-        is_second = False
-        while True:
-            connection = self._connection()
-            try:
-                return fn(Cursor(connection), *args)
-            except errors.Error as ex:
-                self._drop()
-                if is_second or ex.errno not in _CONNECTION_ERRORS:
-                    raise _translated(ex) from ex
-                # A read may be repeated: the kept connection may have died since its last use.
-                is_second = True
-            except SystemExit:
-                # gunicorn aborts a worker in the middle of anything, an answer half read too.
-                self._drop()
-                raise
-
-    def impatient(self) -> "Database":
-        """Return the same database with connections of its own that give up after a second."""
-        return Database(self._settings, connect_timeout=IMPATIENT_TIMEOUT, read_timeout=IMPATIENT_TIMEOUT)
+        with self._lend() as connection:
+            return connection.read(fn, *args)
 
     def close(self):
-        """Close this thread's connection, if it has one."""
-        self._drop()
+        """Close the connections; none may be lent."""
+        for connection in [*self._idle.queue, self.probe]:
+            connection.drop()
 
-    def _begin(self) -> CMySQLConnection:
-        is_second = False
-        while True:
-            connection = self._connection()
-            try:
-                connection.cmd_query("START TRANSACTION")
-            except errors.Error as ex:
-                self._drop()
-                if is_second or ex.errno not in _CONNECTION_ERRORS:
-                    raise _translated(ex) from ex
-                # Nothing has happened yet, so a dead kept connection costs a new one, no more.
-                is_second = True
-            else:
-                return connection
-
-    def _commit(self, connection):
+    @contextmanager
+    def _lend(self) -> Iterator[Connection]:
+        if self.probe.is_unanswered():
+            self.probe.ask()  # again, or nobody would find out that the database is back
+            raise DatabaseUnavailable()
         try:
-            connection.cmd_query("COMMIT")
-        except BaseException as ex:
-            self._drop()
-            raise DatabaseUnavailable() from ex
-
-    def _roll_back(self, connection):
+            connection = self._idle.get_nowait()
+        except queue.Empty:
+            self.probe.ask()
+            try:
+                connection = self._idle.get(timeout=CONNECTION_WAIT_SECONDS)
+            except queue.Empty:
+                raise DatabaseUnavailable() from None
         try:
-            connection.cmd_query("ROLLBACK")
-        except Exception:  # noqa: BLE001 - whatever it is, closing the connection makes the server roll back
-            self._drop()
-
-    def _connection(self) -> CMySQLConnection:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            try:
-                connection: Any = mysql.connector.connect(**self._options)
-            except errors.Error as ex:
-                raise DatabaseUnavailable() from ex
-            self._local.connection = connection
-        return connection
-
-    def _drop(self):
-        connection, self._local.connection = getattr(self._local, "connection", None), None
-        if connection is not None:
-            try:
-                connection.close()
-            except Exception:
-                log.debug("closing a broken connection failed", exc_info=True)
+            yield connection
+        finally:
+            self._idle.put(connection)
 
 
-def _translated(ex):
-    """Return the problem that a driver error means, or the error itself: a defect, a 500."""
-    if ex.errno in _CONNECTION_ERRORS | _READ_ONLY_ERRORS | _INTERRUPTED_ERRORS:
-        return DatabaseUnavailable()
-    return ex
+class Probe:
+    """Asks the database how it is, in a thread and on a connection of its own, once in PROBE_SECONDS at most.
+
+    Only its silence means that the database hangs. The time that statements take doesn't: an
+    order that waits for a row is no dead MySQL.
+    """
+
+    def __init__(self, settings: DatabaseSettings):
+        self._connection = Connection(settings, PROBE_SECONDS, PROBE_SECONDS)
+        self._lock = threading.Lock()
+        self._answer: Future[Row] | None = None  # to the latest question
+        self._asked_at = 0.0
+        self._silent_since = 0.0  # the first question without an answer; 0 when there is none
+
+    def ask(self) -> "Future[Row]":
+        """Return the answer of `select_state` to come, or the latest one; a failure is `DatabaseUnavailable`."""
+        with self._lock:
+            now = time.monotonic()
+            if self._answer is None or (self._answer.done() and self._asked_at + PROBE_SECONDS <= now):
+                if not self.is_unanswered():
+                    self._silent_since = now
+                self._answer, self._asked_at = Future(), now
+                # A daemon: no exit waits for it.
+                threading.Thread(target=self._ask, args=(self._answer,), daemon=True).start()
+            return self._answer
+
+    def is_unanswered(self) -> bool:
+        """Return whether the database has said nothing for PROBE_SECONDS."""
+        now = time.monotonic()
+        return 0 < self._silent_since <= now - PROBE_SECONDS and now < self._asked_at + PROBE_VALID_SECONDS
+
+    def drop(self):
+        """Close the connection."""
+        self._connection.drop()
+
+    def _ask(self, answer):
+        try:
+            state = self._connection.read(select_state)
+        except Exception as ex:  # noqa: BLE001 - it is for whoever waits for the answer
+            errno = getattr(ex.__cause__ or ex, "errno", None)
+            log.warning("probe failed: %s errno=%s", type(ex).__name__, errno)
+            # What fails at once (refused, locked out, no connection free) is no server that hangs.
+            if time.monotonic() < self._asked_at + PROBE_SECONDS:
+                self._silent_since = 0.0
+            answer.set_exception(DatabaseUnavailable() if errno else ex)
+        else:
+            self._silent_since = 0.0
+            if state["is_read_only"]:
+                self.drop()  # after a failover it may be the wrong server's
+            answer.set_result(state)
+
+
+def select_state(cursor: Cursor) -> Row:
+    """Return {is_read_only, has_schema}: whether the server takes changes, and has what SCHEMA_VERSION brings."""
+    try:
+        # dbmate keeps the table; innodb_read_only is how a replica of Aurora says it.
+        cursor.execute(
+            """
+            SELECT @@GLOBAL.read_only OR @@GLOBAL.innodb_read_only OR @@GLOBAL.transaction_read_only AS is_read_only,
+                   EXISTS (SELECT 1 FROM schema_migrations WHERE version = %s) AS has_schema
+            """,
+            (SCHEMA_VERSION,),
+        )
+    except errors.Error as ex:
+        if ex.errno == ER_NO_SUCH_TABLE:
+            return {"is_read_only": 0, "has_schema": 0}
+        raise
+    (row,) = cursor.fetchall()
+    return row
 
 
 def placeholders(values: Collection[Any]) -> str:
@@ -247,10 +213,14 @@ def placeholders(values: Collection[Any]) -> str:
     return ", ".join(["%s"] * len(values))
 
 
-def duplicate_index(ex: errors.Error) -> str | None:
-    """Return the name of the unique index that an ER_DUP_ENTRY error names, else None."""
-    if ex.errno != ER_DUP_ENTRY:
-        return None
-    # "Duplicate entry '…' for key 'customers.uq_customers_email'": the name ends the message,
-    # so nothing that a client sent can stand in its place.
-    return str(ex).rsplit("'", 2)[-2].rsplit(".", 1)[-1]
+@contextmanager
+def unique(index: str, problem: type[Problem]) -> Iterator[None]:
+    """Raise `problem` where the unique index of that name refuses what is written inside."""
+    try:
+        yield
+    except errors.IntegrityError as ex:
+        # "Duplicate entry '…' for key 'customers.uq_customers_email'": the name ends the message,
+        # so nothing that a client sent can stand in its place.
+        if ex.errno == ER_DUP_ENTRY and str(ex).rsplit("'", 2)[-2].rsplit(".", 1)[-1] == index:
+            raise problem() from ex
+        raise

@@ -18,7 +18,8 @@ from typing import Any
 from mysql.connector import errors
 
 from common import strict_json
-from common.database import ER_LOCK_WAIT_TIMEOUT, Args, Cursor, Row
+from common.connection import Args, Cursor
+from common.database import ER_LOCK_WAIT_TIMEOUT
 from common.problems import IdempotencyKeyInFlight, IdempotencyKeyReused
 
 KEY_LIFETIME = timedelta(hours=24)  # spec; the purge job deletes what is older
@@ -46,6 +47,7 @@ class Answer:
     body: bytes
     target_type: str  # what the change was made to: order, customer, product
     target_id: int
+    etag: str | None = None
     replayed: bool = False
 
 
@@ -54,44 +56,31 @@ def fingerprint(method: str, path: str, body: Any) -> bytes:
     return hashlib.sha256(b"\n".join((method.encode(), path.encode(), strict_json.canonical(body)))).digest()
 
 
-def run_once(
-    tx: Cursor, key: Key | None, now: datetime, work: Callable[[Cursor, *Args], Answer], *args: *Args
-) -> Answer:
-    """Run `work(tx, *args)` and keep its `Answer` under `key`, or replay the kept one.
+def once(key: Key | None, now: datetime, work: Callable[[Cursor, *Args], Answer]) -> Callable[[Cursor, *Args], Answer]:
+    """Return `work` as a transaction that has its effect once for `key`, and replays its `Answer` afterwards.
 
-    Without a key it just runs. Locks the key's slot and row first, before anything else in
-    the transaction. Raises `IdempotencyKeyReused`, and `IdempotencyKeyInFlight` when the
-    first request with this key takes longer than a lock wait.
+    Without a key it is `work` itself. With one it locks the key before all else, and raises
+    what `lock_key` does.
     """
     if key is None:
-        return work(tx, *args)
-    row = _lock_key(tx, key)
-    if row is not None:
-        replay = _replay(row, key, now)
-        if replay is not None:
-            return replay
-        _delete_expired_key(tx, key)
-    answer = work(tx, *args)
-    _insert_answer(tx, key, now, answer)
-    return answer
+        return work
+
+    def work_or_replay(tx: Cursor, *args: *Args) -> Answer:
+        answer = lock_key(tx, key, now)
+        if answer is None:
+            answer = work(tx, *args)
+            _insert_answer(tx, key, now, answer)
+        return answer
+
+    return work_or_replay
 
 
-def find_replay(tx: Cursor, key: Key, now: datetime) -> Answer | None:
-    """Return the kept `Answer` of `key`, or None, by a plain read that waits for nobody."""
-    tx.execute(
-        """
-        SELECT fingerprint, target_type, target_id, status, response_body, expires_at
-          FROM idempotency_keys
-         WHERE caller = %s AND operation = %s AND idempotency_key = %s
-        """,
-        (key.caller, key.operation, key.key),
-    )
-    row = tx.fetchone()
-    return None if row is None else _replay(row, key, now)
+def lock_key(tx: Cursor, key: Key, now: datetime) -> Answer | None:
+    """Return the kept `Answer` of a key, or None; until the commit nobody else gets as far with this key.
 
-
-def _lock_key(tx: Cursor, key: Key) -> Row | None:
-    """Return the key's row or None; until the commit nobody else gets as far with this key."""
+    Locks the key's slot and row. Raises `IdempotencyKeyReused`, and `IdempotencyKeyInFlight`
+    when the first request with this key takes longer than a lock wait.
+    """
     # Equal keys queue at their slot, whose row never changes. A row of the key's own would be
     # rolled back with a refusal, and its waiters then deadlock at the gap where it was. The
     # outer join reads the slot first, and so the key when the queue is over.
@@ -114,11 +103,10 @@ def _lock_key(tx: Cursor, key: Key) -> Row | None:
             raise IdempotencyKeyInFlight() from ex
         raise
     (row,) = tx.fetchall()
-    return row if row["expires_at"] else None
-
-
-def _replay(row: Row, key: Key, now: datetime) -> Answer | None:
+    if row["expires_at"] is None:
+        return None
     if row["expires_at"] <= now:
+        _delete_expired_key(tx, key)
         return None
     if bytes(row["fingerprint"]) != key.fingerprint:
         raise IdempotencyKeyReused()
@@ -141,18 +129,8 @@ def _insert_answer(tx: Cursor, key: Key, now: datetime, answer: Answer):
         INSERT INTO idempotency_keys
                (caller, operation, idempotency_key, fingerprint,
                 target_type, target_id, status, response_body, created_at, expires_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        VALUES (%(caller)s, %(operation)s, %(key)s, %(fingerprint)s,
+                %(target_type)s, %(target_id)s, %(status)s, %(body)s, %(created_at)s, %(expires_at)s)
         """,
-        (
-            key.caller,
-            key.operation,
-            key.key,
-            key.fingerprint,
-            answer.target_type,
-            answer.target_id,
-            answer.status,
-            answer.body,
-            now,
-            now + KEY_LIFETIME,
-        ),
+        {**vars(key), **vars(answer), "created_at": now, "expires_at": now + KEY_LIFETIME},
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from common import strict_json
 from common.config import Settings
-from common.database import Row
+from common.connection import Row
 from common.problems import InvalidCursor
 
 _MAC_BYTES = 12  # a guess succeeds once in 2^96; nothing worse than a wrong page is behind it

@@ -3,21 +3,26 @@
 The errors are our own texts: jsonschema's messages quote the value that was refused.
 """
 
+import functools
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
 from jsonschema.protocols import Validator
 
 from common import times
-from common.quick_check import Check, compile_check, compile_pattern
 
 MAX_ERRORS = 20  # in one answer; more would only make the answer long
 
 
+@functools.cache
+def _compile_pattern(pattern: str) -> re.Pattern[str]:
+    # Python's `$` also matches before a last newline.
+    return re.compile(re.sub(r"\$\Z", r"\\Z", pattern))
+
+
 def _pattern(validator, pattern, instance, schema):
-    if isinstance(instance, str) and not compile_pattern(pattern).search(instance):
+    if isinstance(instance, str) and not _compile_pattern(pattern).search(instance):
         yield ValidationError("pattern")
 
 
@@ -66,21 +71,13 @@ _DETAILS = {
 }
 
 
-@dataclass(frozen=True)
-class Schema:
-    """A compiled schema: jsonschema decides, and is not asked where the quick check says yes."""
-
-    validator: Validator
-    quick_check: Check
-
-
-def compile_schema(schema: dict[str, Any]) -> Schema:
+def compile_schema(schema: dict[str, Any]) -> Validator:
     """Return it compiled; raise on a broken schema or a format that nothing would check."""
     _Validator.check_schema(schema)
     unknown = _formats(schema) - FORMATS.checkers.keys()
     if unknown:
         raise ValueError(f"no check for the formats {sorted(unknown)}")
-    return Schema(_Validator(schema, format_checker=FORMATS), compile_check(schema))
+    return _Validator(schema, format_checker=FORMATS)
 
 
 def _formats(node):
@@ -92,12 +89,10 @@ def _formats(node):
     return set()
 
 
-def violations(schema: Schema, value: Any, place: str) -> list[dict[str, str]]:
+def violations(validator: Validator, value: Any, place: str) -> list[dict[str, str]]:
     """Return the errors, MAX_ERRORS at most, of `value` as problem members; none of them quotes what was sent."""
-    if schema.quick_check(value):
-        return []
     found = {}
-    for error in schema.validator.iter_errors(value):
+    for error in validator.iter_errors(value):
         keyword: Any = error.validator
         limit: Any = error.validator_value
         pointer = place + "".join(f"/{part}" for part in error.absolute_path)

@@ -12,7 +12,8 @@ exactly "contains", case-insensitively.
 from dataclasses import dataclass
 from typing import Any
 
-from common.database import Cursor, Row, placeholders
+from common.connection import Cursor, Row
+from common.database import placeholders
 
 _GRAM = 3
 _REST = 3

@@ -3,7 +3,6 @@
 import re
 import uuid
 from collections.abc import Callable
-from typing import TypeGuard
 
 _FIT = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what is safe in a log, a header and order_events
 
@@ -17,14 +16,9 @@ _TRACE_HEADERS = {
 }
 
 
-def new_request_id() -> str:
-    """Return an id that no other request has."""
-    return uuid.uuid4().hex
-
-
-def is_fit(text: str | None) -> TypeGuard[str]:
-    """Return whether an X-Request-ID header's value (None when absent) can be taken over."""
-    return text is not None and _FIT.fullmatch(text) is not None
+def request_id(given: str | None = None) -> str:
+    """Return an X-Request-ID header's value if it is fit to be used, else an id that no other request has."""
+    return given if given and _FIT.fullmatch(given) else uuid.uuid4().hex
 
 
 def headers_to_pass_on(get: Callable[[str], str | None], request_id: str) -> dict[str, str]:

@@ -6,16 +6,16 @@ A responder finds what was checked in `req.context`, see `RequestContext`.
 import logging
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import falcon
 from falcon.routing import BaseConverter
 from falcon.util.structures import Context
 
-from common import idempotency, problems, strict_json
+from common import conditional, idempotency, problems, strict_json, tracing
 from common.auth import Authenticator, Caller
-from common.contract import MAX_BODY_BYTES, Contract, refuse_encoded
-from common.tracing import is_fit, new_request_id
+from common.contract import MAX_BODY_BYTES, Contract
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +86,7 @@ class ContractMiddleware:
 
     def process_request(self, req: Request, resp: falcon.Response):
         """Name the request, first of all, so that every answer can carry the name."""
-        given = req.get_header("X-Request-ID")
-        req.context.request_id = given if is_fit(given) else new_request_id()
+        req.context.request_id = tracing.request_id(req.get_header("X-Request-ID"))
         resp.set_header("X-Request-ID", req.context.request_id)
 
     def process_resource(self, req: Request, resp: falcon.Response, resource: object, params: dict[str, Any]):
@@ -95,23 +94,18 @@ class ContractMiddleware:
         operation = self._operations.get((req.method, _contract_path(req.uri_template)))
         if operation is None:
             return  # Falcon's responder for 405 or OPTIONS comes next
+        checked = operation.check(self._authenticator, req.get_header, req.query_string, partial(_read_bytes, req))
         context = req.context
-        if not operation.is_open:
-            context.caller = self._authenticator.identify(req.get_header("Authorization"))
-            operation.authorize(context.caller)
-        context.query = operation.read_query(req.query_string)
-        context.headers = operation.read_headers(req.get_header)
-        if (username := context.headers.get("X-On-Behalf-Of")) is not None:
-            context.caller = context.caller.acting_for(username)
-        key = operation.idempotency_key(context.headers)
-        context.body = operation.read_body(req.content_type, _read_bytes(req)) if operation.takes_body else {}
+        context.query, context.headers, context.body = checked.query, checked.headers, checked.body
         context.key = None
-        if key is not None:
+        if checked.caller is not None:
+            context.caller = checked.caller
+        if checked.key is not None:
             context.key = idempotency.Key(
                 caller=context.caller.key_scope,
                 operation=operation.id,
-                key=key,
-                fingerprint=idempotency.fingerprint(req.method, req.path, context.body),
+                key=checked.key,
+                fingerprint=idempotency.fingerprint(req.method, req.path, checked.body),
             )
 
 
@@ -119,7 +113,6 @@ def _read_bytes(req):
     # gunicorn hands a chunked body over without a length, and Falcon reads it as empty.
     if req.get_header("Transfer-Encoding") is not None:
         raise problems.LengthRequired()
-    refuse_encoded(req.get_header("Content-Encoding"))
     length = req.content_length or 0
     if length > MAX_BODY_BYTES:
         raise problems.PayloadTooLarge()
@@ -135,12 +128,19 @@ def _read_bytes(req):
 # --- answers ---------------------------------------------------------------------------
 
 
-def send_json(resp: falcon.Response, document: dict[str, Any], etag: str | None = None):
+def send_json(resp: falcon.Response, document: dict[str, Any]):
     """Answer 200 with a document, rendered here and not after the middleware."""
     resp.data = strict_json.dumps(document)
     resp.content_type = falcon.MEDIA_JSON
-    if etag is not None:
-        resp.set_header("ETag", etag)
+
+
+def send_tagged(req: Request, resp: falcon.Response, document: dict[str, Any], etag: str):
+    """Answer 200 with a document and its entity tag, or 304 if the client has it already."""
+    resp.set_header("ETag", etag)
+    if conditional.is_unmodified(req.context.headers["If-None-Match"], etag):
+        resp.status = falcon.HTTP_304
+    else:
+        send_json(resp, document)
 
 
 def send_answer(resp: falcon.Response, answer: idempotency.Answer, location: str | None = None):
@@ -148,16 +148,12 @@ def send_answer(resp: falcon.Response, answer: idempotency.Answer, location: str
     resp.status = answer.status
     resp.data = answer.body
     resp.content_type = falcon.MEDIA_JSON
+    if answer.etag is not None:
+        resp.set_header("ETag", answer.etag)
     if location is not None:
         resp.set_header("Location", location.format(answer.target_id))
     if answer.replayed:
         resp.set_header("Idempotent-Replayed", "true")
-
-
-def send_not_modified(resp: falcon.Response, etag: str):
-    """Answer 304 with the entity tag that still holds."""
-    resp.status = falcon.HTTP_304
-    resp.set_header("ETag", etag)
 
 
 # --- failures --------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from urllib.parse import quote
 import falcon
 import serverless_wsgi
 
-from common.events import Request, make_response, read_event
+from common import tracing
+from common.api_gateway import GatewayRequest, make_response, read_event
 from common.problems import MEDIA_TYPE, InternalError, Problem
-from common.tracing import is_fit, new_request_id
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +35,10 @@ def make_handler(get_app: Callable[[], falcon.App]) -> Callable[[dict[str, Any],
 
     def handle(event, context):
         """Answer one API Gateway proxy event; never raises."""
-        request_id = new_request_id()
+        request_id = tracing.request_id()
         try:
             request = read_event(event)
-            given = request.header("X-Request-ID")
-            request_id = given if is_fit(given) else request_id
+            request_id = tracing.request_id(request.header("X-Request-ID"))
             return _call(get_app(), request, context)
         except Problem as problem:
             return _refuse(problem, request_id, problem)
@@ -49,7 +48,7 @@ def make_handler(get_app: Callable[[], falcon.App]) -> Callable[[dict[str, Any],
     return handle
 
 
-def _call(app: falcon.App, request: Request, context: Any) -> dict[str, Any]:
+def _call(app: falcon.App, request: GatewayRequest, context: Any) -> dict[str, Any]:
     """Let serverless-wsgi call the app with the request, whatever format it came in."""
     event = {
         "version": "2.0",

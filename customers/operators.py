@@ -7,6 +7,7 @@ standard input when that is no terminal.
 import getpass
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TextIO, TypeGuard
 
@@ -16,12 +17,16 @@ from mysql.connector import errors
 
 from common import config, times
 from common.auth import ROLES
-from common.database import Cursor, Database, Row
+from common.connection import Cursor, Row
+from common.database import Database
 from common.problems import DatabaseUnavailable
 
 # OWASP Password Storage Cheat Sheet: argon2id with 19 MiB, 2 passes, 1 lane as the least.
 # More memory would let a few logins at once push a worker out of its container.
 _hasher = PasswordHasher(memory_cost=19_456, time_cost=2, parallelism=1)
+
+# The memory stays with the thread that used it, so few threads hash, whoever waits for them.
+_hashing = ThreadPoolExecutor(2)
 
 # What an unknown name is checked against, so that it takes the time of a known one.
 _NOBODY = _hasher.hash("nobody has this password")
@@ -56,18 +61,6 @@ def upsert_operator(tx: Cursor, username: str, password_hash: str, role: str, no
     )
 
 
-def insert_missing_operator(tx: Cursor, username: str, password_hash: str, role: str, now: datetime):
-    """Add an operator unless the name is known already."""
-    tx.execute(
-        """
-        INSERT INTO operators (username, password_hash, role, active, created_at)
-        VALUES (%s, %s, %s, TRUE, %s)
-        ON DUPLICATE KEY UPDATE operators.id = operators.id
-        """,
-        (username, password_hash, role, now),
-    )
-
-
 def hash_password(password: str) -> str:
     """Return an argon2id string with its parameters and salt."""
     return _hasher.hash(password)
@@ -76,7 +69,7 @@ def hash_password(password: str) -> str:
 def may_log_in(operator: Row | None, password: str) -> TypeGuard[Row]:
     """Return whether the row (None: no such name) is active and the password its own."""
     try:
-        _hasher.verify(operator["password_hash"] if operator else _NOBODY, password)
+        _hashing.submit(_hasher.verify, operator["password_hash"] if operator else _NOBODY, password).result()
     except (VerificationError, InvalidHashError):
         return False
     return bool(operator and operator["active"])

@@ -3,7 +3,7 @@
 from typing import Any
 
 from common import times
-from common.database import Row
+from common.connection import Row
 
 
 def customer_to_json(row: Row) -> dict[str, Any]:

@@ -2,48 +2,42 @@
 
 from datetime import datetime
 
-from common.database import Cursor, Row
+from common.connection import Cursor, Row
+from common.database import unique
+from common.problems import EmailTaken
 from common.search import SearchIndex
+
+_CUSTOMER = """
+    SELECT id, name, email, phone, version, created_at, updated_at
+      FROM customers
+     WHERE id = %s AND deleted_at IS NULL
+"""
 
 SEARCH = SearchIndex("customers", "customer_grams", ("name", "email", "phone"))
 
 
 def insert_customer(tx: Cursor, row: Row) -> int:
-    """Insert a customer and return its id; a taken email is ER_DUP_ENTRY of uq_customers_email."""
-    tx.execute(
-        """
-        INSERT INTO customers (name, email, phone, created_at, updated_at)
-        VALUES (%s, %s, %s, %s, %s)
-        """,
-        (row["name"], row["email"], row["phone"], row["created_at"], row["updated_at"]),
-    )
+    """Insert a customer and return its id; raises `EmailTaken`."""
+    with unique("uq_customers_email", EmailTaken):
+        tx.execute(
+            """
+            INSERT INTO customers (name, email, phone, created_at, updated_at)
+            VALUES (%(name)s, %(email)s, %(phone)s, %(created_at)s, %(updated_at)s)
+            """,
+            row,
+        )
     return tx.lastrowid
 
 
 def select_customer(tx: Cursor, customer_id: int) -> Row | None:
     """Return the row or None."""
-    tx.execute(
-        """
-        SELECT id, name, email, phone, version, created_at, updated_at
-          FROM customers
-         WHERE id = %s AND deleted_at IS NULL
-        """,
-        (customer_id,),
-    )
+    tx.execute(_CUSTOMER, (customer_id,))
     return tx.fetchone()
 
 
 def lock_customer(tx: Cursor, customer_id: int) -> Row | None:
     """Return the row or None; holds it exclusively until the commit."""
-    tx.execute(
-        """
-        SELECT id, name, email, phone, version, created_at, updated_at
-          FROM customers
-         WHERE id = %s AND deleted_at IS NULL
-           FOR UPDATE
-        """,
-        (customer_id,),
-    )
+    tx.execute(f"{_CUSTOMER} FOR UPDATE", (customer_id,))
     return tx.fetchone()
 
 
@@ -65,15 +59,17 @@ def select_customers(tx: Cursor, search: str | None, after: tuple[int, ...] | No
 
 
 def update_customer(tx: Cursor, row: Row):
-    """Write every field of a locked row; a taken email is ER_DUP_ENTRY of uq_customers_email."""
-    tx.execute(
-        """
-        UPDATE customers
-           SET name = %s, email = %s, phone = %s, version = %s, updated_at = %s
-         WHERE id = %s
-        """,
-        (row["name"], row["email"], row["phone"], row["version"], row["updated_at"], row["id"]),
-    )
+    """Write every field of a locked row; raises `EmailTaken`."""
+    with unique("uq_customers_email", EmailTaken):
+        tx.execute(
+            """
+            UPDATE customers
+               SET name = %(name)s, email = %(email)s, phone = %(phone)s, version = %(version)s,
+                   updated_at = %(updated_at)s
+             WHERE id = %(id)s
+            """,
+            row,
+        )
 
 
 def update_customer_deleted(tx: Cursor, customer_id: int, now: datetime):

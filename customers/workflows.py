@@ -1,15 +1,12 @@
 """The rules of customers: each function is the body of one transaction."""
 
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from mysql.connector import errors
-
 from common import conditional, strict_json
-from common.database import Cursor, Row, duplicate_index
+from common.connection import Cursor, Row
 from common.idempotency import Answer
-from common.problems import CustomerNotFound, EmailTaken
+from common.problems import CustomerNotFound
 from customers import store
 from customers.representations import customer_to_json
 
@@ -24,8 +21,7 @@ def create_customer(tx: Cursor, customer: dict[str, Any], now: datetime) -> Answ
         "created_at": now,
         "updated_at": now,
     }
-    with _email_taken():
-        row["id"] = store.insert_customer(tx, row)
+    row["id"] = store.insert_customer(tx, row)
     store.SEARCH.insert(tx, row)
     return Answer(201, strict_json.dumps(customer_to_json(row)), "customer", row["id"])
 
@@ -38,18 +34,20 @@ def get_customer(tx: Cursor, customer_id: int) -> Row:
     return row
 
 
-def update_customer(tx: Cursor, customer_id: int, changes: dict[str, Any], if_match: str | None, now: datetime) -> Row:
-    """Replace the fields given and return the new row.
+def update_customer(
+    tx: Cursor, customer_id: int, changes: dict[str, Any], if_match: str | None, now: datetime
+) -> Answer:
+    """Replace the fields given.
 
     Raises `CustomerNotFound`, `PreconditionFailed`, `EmailTaken`.
     """
     # Locks: customer.
     old = _lock_living(tx, customer_id, if_match)
-    row = {**old, **changes, "updated_at": now, "version": old["version"] + 1}
-    with _email_taken():
-        store.update_customer(tx, row)
+    row: Row = {**old, **changes, "updated_at": now, "version": old["version"] + 1}
+    store.update_customer(tx, row)
     store.SEARCH.update(tx, old, row)
-    return row
+    etag = conditional.entity_tag(row["version"])
+    return Answer(200, strict_json.dumps(customer_to_json(row)), "customer", customer_id, etag)
 
 
 def delete_customer(tx: Cursor, customer_id: int, if_match: str | None, now: datetime):
@@ -66,13 +64,3 @@ def _lock_living(tx: Cursor, customer_id: int, if_match: str | None) -> Row:
         raise CustomerNotFound()
     conditional.require_match(if_match, conditional.entity_tag(row["version"]))
     return row
-
-
-@contextmanager
-def _email_taken():
-    try:
-        yield
-    except errors.IntegrityError as ex:
-        if duplicate_index(ex) == "uq_customers_email":
-            raise EmailTaken() from ex
-        raise

@@ -12,19 +12,18 @@ from typing import Any
 import requests
 
 from common import strict_json
-from common.http_session import new_adapter, send
 from common.problems import REGISTRY, IdempotencyKeyInFlight, MalformedJson
 
-# Seconds for a whole call. Orders answers within milliseconds, and within 3.9 s when Customers
-# hangs. What takes longer is repeated with the same key.
+# Seconds: to connect, and to wait for an answer. Orders answers within milliseconds, and within 3.9 s when
+# Customers hangs. What takes longer is repeated with the same key.
+CONNECT_TIMEOUT = 1.0
 CALL_TIMEOUT = 4.0
 
-# 4xx that say nothing of the caller's request: our own credentials were refused …
-_CREDENTIALS = frozenset({401, 403})
-# … or it may well pass the next time (RFC 9110, RFC 8470, RFC 6585).
+# 4xx that say nothing of the caller's request: it may well pass the next time (RFC 9110, RFC 8470, RFC 6585),
 _PASSING = frozenset({408, 425, 429})
-# … or it speaks of an address that our programs would never ask for, so a base is wrong.
-_WRONG_ADDRESS = frozenset({"not_found", "method_not_allowed"})
+# or our own credentials or addresses are wrong.
+_OUR_FAULT = {"authentication_required", "invalid_token", "insufficient_scope", "caller_not_allowed"}
+_OUR_FAULT |= {"not_found", "method_not_allowed"}
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,10 @@ class ServiceClient:
 
     def __init__(self, base: str, service_token: str):
         self._base = base
-        self._authorization = f"Bearer {service_token}"
-        self._adapter = new_adapter()
+        self._session = requests.Session()
+        # The environment's proxy or a ~/.netrc would divert a call, or replace its Authorization header.
+        self._session.trust_env = False
+        self._session.headers.update({"Authorization": f"Bearer {service_token}", "Accept": "application/json"})
 
     def call(
         self,
@@ -69,16 +70,17 @@ class ServiceClient:
     ) -> Done | Refused | Unknown:
         """Make one call; `is_expected` tells whether a success's body has the known shape.
 
-        `timeout` in seconds bounds the whole call; CALL_TIMEOUT is its ceiling.
+        `timeout` is in seconds; CONNECT_TIMEOUT and CALL_TIMEOUT are its ceilings.
         """
         try:
-            response = send(
-                self._adapter,
+            response = self._session.request(
                 method,
                 self._base + path,
-                {"Authorization": self._authorization, **headers},
-                body,
-                min(CALL_TIMEOUT, timeout),
+                headers=headers,
+                json=body,
+                timeout=(min(CONNECT_TIMEOUT, timeout), min(CALL_TIMEOUT, timeout)),
+                # A redirect turns a POST into a GET, and carries the token to wherever it points.
+                allow_redirects=False,
             )
         except requests.RequestException:
             return Unknown()
@@ -98,7 +100,6 @@ def _outcome(response: requests.Response, is_expected: Callable[[Any], bool]) ->
     if code == IdempotencyKeyInFlight.code:
         return Unknown()
     # A code that our services don't have comes from somewhere else.
-    is_ours = 400 <= response.status_code < 500 and isinstance(code, str) and code in REGISTRY
-    if is_ours and response.status_code not in _CREDENTIALS and code not in _WRONG_ADDRESS:
+    if 400 <= response.status_code < 500 and isinstance(code, str) and code in REGISTRY.keys() - _OUR_FAULT:
         return Refused(response.status_code, body)
     return Unknown(is_broken=True)

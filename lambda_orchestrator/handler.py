@@ -14,11 +14,11 @@ import uuid
 from typing import Any
 
 from common import config, strict_json, times
+from common.api_gateway import GatewayRequest, make_response, read_event
 from common.auth import Authenticator, Caller
-from common.contract import MAX_BODY_BYTES, Contract, Operation, load, refuse_encoded
-from common.events import Request, make_response, read_event
-from common.problems import MEDIA_TYPE, InternalError, MethodNotAllowed, NotFound, PayloadTooLarge, Problem
-from common.tracing import headers_to_pass_on, is_fit, new_request_id, trace_id
+from common.contract import Contract, Operation, load
+from common.problems import MEDIA_TYPE, InternalError, MethodNotAllowed, NotFound, Problem
+from common.tracing import headers_to_pass_on, request_id, trace_id
 from lambda_orchestrator.clients import ServiceClient
 from lambda_orchestrator.saga import Saga, make_body
 
@@ -33,7 +33,7 @@ _JSON = "application/json"
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one API Gateway proxy event, of payload format 1.0 or 2.0."""
     started = time.monotonic()
-    line = {"request_id": new_request_id(), "correlation_id": None}
+    line = {"request_id": request_id(), "correlation_id": None}
     try:
         response = _answer(event, context, line)
     except Problem as problem:
@@ -50,9 +50,7 @@ def _answer(event: dict[str, Any], context: Any, line: dict[str, Any]) -> dict[s
     """Return the proxy response; `line` collects what the log shows."""
     # Named first of all, so that every answer can carry the name.
     request = read_event(event)
-    given = request.header("X-Request-ID")
-    if is_fit(given):
-        line["request_id"] = given
+    line["request_id"] = request_id(request.header("X-Request-ID"))
     line["correlation_id"] = line["request_id"]
     line["trace_id"] = trace_id(request.header)
     return _program().answer(request, _seconds_left(context), line)
@@ -69,18 +67,18 @@ class Program:
             ServiceClient(settings.customers_api_base, token), ServiceClient(settings.orders_api_base, token)
         )
 
-    def answer(self, request: Request, seconds_left: float, line: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, request: GatewayRequest, seconds_left: float, line: dict[str, Any]) -> dict[str, Any]:
         """Return the proxy response; raises the `Problem` that a refusal is."""
         line["path"] = "*"
         operation = self._find_operation(request)
         line["path"] = operation.path
-        if operation.id == "health":
-            operation.read_query(request.query_string)
+        checked = operation.check(self._authenticator, request.header, request.query_string, lambda: request.body)
+        if checked.caller is None:
             body = {"ok": True, "status": "ok", "service": "orchestrator"}
             return make_response(200, _JSON, strict_json.dumps(body), {"X-Request-ID": line["request_id"]})
-        return self._create_and_confirm(operation, request, seconds_left, line)
+        return self._create_and_confirm(checked.caller, checked.body, request, seconds_left, line)
 
-    def _find_operation(self, request: Request) -> Operation:
+    def _find_operation(self, request: GatewayRequest) -> Operation:
         operations = self._contract.operations
         if (request.method, request.path) in operations:
             return operations[request.method, request.path]
@@ -90,15 +88,8 @@ class Program:
         raise NotFound()
 
     def _create_and_confirm(
-        self, operation: Operation, request: Request, seconds_left: float, line: dict[str, Any]
+        self, caller: Caller, body: dict[str, Any], request: GatewayRequest, seconds_left: float, line: dict[str, Any]
     ) -> dict[str, Any]:
-        caller = self._authenticator.identify(request.header("Authorization"))
-        operation.authorize(caller)
-        operation.read_query(request.query_string)
-        refuse_encoded(request.header("Content-Encoding"))
-        if len(request.body) > MAX_BODY_BYTES:
-            raise PayloadTooLarge()
-        body = operation.read_body(request.header("Content-Type"), request.body)
         line["actor"] = caller.name
         line["correlation_id"] = body.get("correlation_id") or _correlation_id(caller, body["idempotency_key"])
         headers = {

@@ -30,7 +30,7 @@ _CUSTOMER_FIELDS = {"id", "name", "email", "phone"}
 _ORDER_FIELDS = {"id", "customer", "status", "total_cents", "items"}
 
 
-class StepRefused(Problem, registered=False):
+class StepRefused(Problem):
     """A step's definitive refusal, passed on with its own status and code."""
 
     def __init__(self, refused: Refused, **members: Any):

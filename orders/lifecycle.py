@@ -6,7 +6,7 @@ CREATED ──confirm──▶ CONFIRMED ──cancel (within the cancel window)
 
 from datetime import datetime, timedelta
 
-from common.database import Row
+from common.connection import Row
 from common.problems import CancelWindowClosed, OrderStateConflict
 
 # (status, action) -> the next status; what is missing is not allowed.

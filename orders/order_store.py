@@ -1,12 +1,11 @@
 """SQL of the tables orders, order_items and order_events."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mysql.connector import errors
-
-from common.database import Cursor, Row, duplicate_index
+from common.auth import Origin
+from common.connection import Cursor, Row
+from common.database import unique
 from common.problems import DuplicateReference
 
 _ORDER_COLUMNS = """
@@ -41,42 +40,19 @@ _ORDER_INDEXES = {
 }
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Who asks for a change, when, and under which request id: what the audit trail keeps."""
-
-    actor: str
-    request_id: str
-    now: datetime
-
-
 def insert_order(tx: Cursor, row: Row) -> int:
     """Insert an order and return its id; raises `DuplicateReference`."""
-    try:
+    with unique("uq_orders_reference", DuplicateReference):
         tx.execute(
             """
             INSERT INTO orders
                    (customer_id, customer_name, customer_email, customer_phone, customer_reference,
                     status, total_cents, version, created_at, expires_at)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            VALUES (%(customer_id)s, %(customer_name)s, %(customer_email)s, %(customer_phone)s, %(customer_reference)s,
+                    %(status)s, %(total_cents)s, %(version)s, %(created_at)s, %(expires_at)s)
             """,
-            (
-                row["customer_id"],
-                row["customer_name"],
-                row["customer_email"],
-                row["customer_phone"],
-                row["customer_reference"],
-                row["status"],
-                row["total_cents"],
-                row["version"],
-                row["created_at"],
-                row["expires_at"],
-            ),
+            row,
         )
-    except errors.IntegrityError as ex:
-        if duplicate_index(ex) == "uq_orders_reference":
-            raise DuplicateReference() from ex
-        raise
     return tx.lastrowid
 
 
@@ -124,10 +100,11 @@ def update_order_status(tx: Cursor, row: Row):
     tx.execute(
         """
         UPDATE orders
-           SET status = %s, confirmed_at = %s, canceled_at = %s, version = %s
-         WHERE id = %s
+           SET status = %(status)s, confirmed_at = %(confirmed_at)s, canceled_at = %(canceled_at)s,
+               version = %(version)s
+         WHERE id = %(id)s
         """,
-        (row["status"], row["confirmed_at"], row["canceled_at"], row["version"], row["id"]),
+        row,
     )
 
 

@@ -6,10 +6,12 @@ Locks are taken in one order everywhere: idempotency key, order, products by id.
 from datetime import timedelta
 from typing import Any
 
-from common import idempotency, strict_json
+from common import strict_json
+from common.auth import Origin
 from common.config import Settings
-from common.database import Cursor, Database, Row
-from common.idempotency import Answer, Key, run_once
+from common.connection import Cursor, Row
+from common.database import Database
+from common.idempotency import Answer, Key, lock_key, once
 from common.problems import (
     InsufficientStock,
     OrderNotFound,
@@ -20,9 +22,7 @@ from common.problems import (
 from common.schemas import MAX_ERRORS
 from orders import lifecycle, order_store, product_store
 from orders.customers_client import CustomersClient
-from orders.order_store import Origin
-from orders.product_workflows import short_line
-from orders.representations import order_to_json
+from orders.representations import order_to_json, shortage_to_json
 
 
 def place_order(
@@ -36,31 +36,27 @@ def place_order(
 ) -> Answer:
     """Check the customer, then create the order; returns an `Answer`.
 
-    The customer is asked for before the transaction opens; `headers` go with the
-    question. A replay asks nobody: it needs the database only.
+    The customer is asked for before the transaction opens; `headers` go with the question.
+    An order that was made with this key already is replayed, whatever Customers says.
     """
-    replay = database.read(idempotency.find_replay, key, origin.now) if key else None
-    if replay is not None:
-        return replay
     try:
         customer = customers.fetch(request["customer_id"], headers)
-    except Problem as problem:
-        # Raised in the transaction: a first request with this key that is being committed
-        # right now goes before, and is replayed.
-        customer = problem
-    return database.transact(run_once, key, origin.now, create_order, customer, request, origin, settings)
+    except Problem:
+        replay = database.transact(lock_key, key, origin.now) if key else None
+        if replay is None:
+            raise
+        return replay
+    return database.transact(once(key, origin.now, create_order), customer, request, origin, settings)
 
 
 def create_order(
-    tx: Cursor, customer: dict[str, Any] | Problem, request: dict[str, Any], origin: Origin, settings: Settings
+    tx: Cursor, customer: dict[str, Any], request: dict[str, Any], origin: Origin, settings: Settings
 ) -> Answer:
-    """Create an order and take its stock; `customer` is a snapshot or the `Problem` of it.
+    """Create an order and take its stock; `customer` is what the order keeps of it.
 
     Raises `ProductNotFound`, `ProductInactive`, `InsufficientStock`, `DuplicateReference`.
     """
     # Locks: (idempotency key,) products by id.
-    if isinstance(customer, Problem):
-        raise customer
     quantities = merge_lines(request["items"])
     products = {row["id"]: row for row in product_store.lock_products(tx, list(quantities))}
     _require_available(products, quantities, request["items"])
@@ -144,7 +140,7 @@ def _require_available(products, quantities, lines):
     _refuse_lines(ProductNotFound, lines, lambda product_id: product_id not in products)
     _refuse_lines(ProductInactive, lines, lambda product_id: not products[product_id]["active"])
     short = [
-        short_line(products[product_id], qty)
+        shortage_to_json(products[product_id], qty)
         for product_id, qty in quantities.items()
         if products[product_id]["stock"] < qty
     ]

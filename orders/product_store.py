@@ -2,29 +2,24 @@
 
 from datetime import datetime
 
-from common.database import Cursor, Row, placeholders
+from common.connection import Cursor, Row
+from common.database import placeholders, unique
+from common.problems import SkuTaken
 from common.search import SearchIndex
 
 SEARCH = SearchIndex("products", "product_grams", ("sku", "name"))
 
 
 def insert_product(tx: Cursor, row: Row) -> int:
-    """Insert a product and return its id; a taken SKU is ER_DUP_ENTRY of uq_products_sku."""
-    tx.execute(
-        """
-        INSERT INTO products (sku, name, price_cents, stock, active, created_at, updated_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s)
-        """,
-        (
-            row["sku"],
-            row["name"],
-            row["price_cents"],
-            row["stock"],
-            row["active"],
-            row["created_at"],
-            row["updated_at"],
-        ),
-    )
+    """Insert a product and return its id; raises `SkuTaken`."""
+    with unique("uq_products_sku", SkuTaken):
+        tx.execute(
+            """
+            INSERT INTO products (sku, name, price_cents, stock, active, created_at, updated_at)
+            VALUES (%(sku)s, %(name)s, %(price_cents)s, %(stock)s, %(active)s, %(created_at)s, %(updated_at)s)
+            """,
+            row,
+        )
     return tx.lastrowid
 
 
@@ -82,18 +77,11 @@ def update_product(tx: Cursor, row: Row):
     tx.execute(
         """
         UPDATE products
-           SET name = %s, price_cents = %s, stock = %s, active = %s, version = %s, updated_at = %s
-         WHERE id = %s
+           SET name = %(name)s, price_cents = %(price_cents)s, stock = %(stock)s, active = %(active)s,
+               version = %(version)s, updated_at = %(updated_at)s
+         WHERE id = %(id)s
         """,
-        (
-            row["name"],
-            row["price_cents"],
-            row["stock"],
-            row["active"],
-            row["version"],
-            row["updated_at"],
-            row["id"],
-        ),
+        row,
     )
 
 

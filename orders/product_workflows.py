@@ -3,14 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from mysql.connector import errors
-
 from common import conditional, strict_json
-from common.database import Cursor, Row, duplicate_index
+from common.connection import Cursor, Row
 from common.idempotency import Answer
-from common.problems import InsufficientStock, ProductNotFound, SkuTaken
+from common.problems import InsufficientStock, ProductNotFound
 from orders import product_store
-from orders.representations import product_to_json
+from orders.representations import product_to_json, shortage_to_json
 
 
 def create_product(tx: Cursor, product: dict[str, Any], now: datetime) -> Answer:
@@ -25,12 +23,7 @@ def create_product(tx: Cursor, product: dict[str, Any], now: datetime) -> Answer
         "created_at": now,
         "updated_at": now,
     }
-    try:
-        row["id"] = product_store.insert_product(tx, row)
-    except errors.IntegrityError as ex:
-        if duplicate_index(ex) == "uq_products_sku":
-            raise SkuTaken() from ex
-        raise
+    row["id"] = product_store.insert_product(tx, row)
     product_store.SEARCH.insert(tx, row)
     return Answer(201, strict_json.dumps(product_to_json(row)), "product", row["id"])
 
@@ -43,8 +36,8 @@ def get_product(tx: Cursor, product_id: int) -> Row:
     return row
 
 
-def update_product(tx: Cursor, product_id: int, changes: dict[str, Any], if_match: str | None, now: datetime) -> Row:
-    """Change the fields given and return the new row.
+def update_product(tx: Cursor, product_id: int, changes: dict[str, Any], if_match: str | None, now: datetime) -> Answer:
+    """Change the fields given.
 
     `stock` sets and `stock_delta` adds; the contract lets only one of them through.
     Raises `ProductNotFound`, `PreconditionFailed`, `InsufficientStock`.
@@ -57,19 +50,10 @@ def update_product(tx: Cursor, product_id: int, changes: dict[str, Any], if_matc
     conditional.require_match(if_match, conditional.entity_tag(old["version"]))
     delta = changes.get("stock_delta", 0)
     if old["stock"] + delta < 0:
-        raise InsufficientStock(items=[short_line(old, -delta)])
+        raise InsufficientStock(items=[shortage_to_json(old, -delta)])
     fields = {name: value for name, value in changes.items() if name != "stock_delta"}
-    row = {**old, "stock": old["stock"] + delta, **fields, "version": old["version"] + 1, "updated_at": now}
+    row: Row = {**old, "stock": old["stock"] + delta, **fields, "version": old["version"] + 1, "updated_at": now}
     product_store.update_product(tx, row)
     product_store.SEARCH.update(tx, old, row)
-    return row
-
-
-def short_line(product: Row, requested: int) -> dict[str, Any]:
-    """Return how a problem document names stock that is too short."""
-    return {
-        "product_id": product["id"],
-        "sku": product["sku"],
-        "requested": requested,
-        "available": product["stock"],
-    }
+    etag = conditional.entity_tag(row["version"])
+    return Answer(200, strict_json.dumps(product_to_json(row)), "product", product_id, etag)

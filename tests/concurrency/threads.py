@@ -18,18 +18,15 @@ class Call(threading.Thread):
         self.error = None
 
     def run(self):
-        """Connect, wait for the others, call; the connection is closed in any case."""
+        """Connect, wait for the others, call."""
         try:
-            # Before the barrier: a handshake takes longer than many a transaction, and
+            # Connected before the barrier: a handshake takes longer than many a transaction, and
             # connections that open one after another would line the calls up.
-            self._database.read(lambda cursor: cursor.execute("DO 0"))
-            self._barrier.wait(TIMEOUT)
+            self._database.read(lambda cursor: self._barrier.wait(TIMEOUT))
             self._result = self._function()
         except BaseException as ex:  # noqa: BLE001 - for whoever asks how it ended
             self.error = ex
             self._barrier.abort()
-        finally:
-            self._database.close()
 
     def outcome(self):
         """Wait for the end."""

@@ -1,7 +1,6 @@
 """Two instances of each service behind nginx: any of them answers anything, and one of them may go at any time."""
 
 import os
-import pathlib
 import threading
 import time
 import uuid
@@ -300,31 +299,3 @@ def connections(watcher):
     with watcher.cursor(buffered=True) as cursor:
         cursor.execute("SHOW PROCESSLIST")
         return {row[0] for row in cursor.fetchall() if row[3] == watcher.database}
-
-
-@pytest.mark.parametrize(("count", "pause"), [(8, 0), (64, 0), (8, 0.02)], ids=["8", "64", "one by one"])
-def test_connections_are_shared_between_the_workers(cluster, count, pause):
-    (port,) = free_ports(1)
-    instance = Service("customers", port, cluster.environ, cluster.folder)
-    try:
-        workers = instance.start().workers()
-        before = settled(workers)
-        with ExitStack() as clients:
-            for _ in range(count):
-                clients.enter_context(Connection(instance.base))
-                time.sleep(pause)
-            taken = [after - earlier for earlier, after in zip(before, settled(workers), strict=True)]
-    finally:
-        instance.end()
-
-    assert sum(taken) == count
-    assert min(taken) >= count // 4  # gunicorn's own: now and then one takes all
-
-
-def settled(pids):
-    """Return how many files and connections each process has open, once none of them opens or closes any."""
-    counts: list[int] = []
-    while counts != (after := [len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir())) for pid in pids]):
-        counts = after
-        time.sleep(0.5)  # accepting takes milliseconds; nothing tells that it is over
-    return counts

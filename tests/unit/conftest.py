@@ -33,6 +33,7 @@ class Upstream:
     def __init__(self):
         self.replies = []
         self.requests = []
+        self.asked = threading.Event()
         self.ended = threading.Event()
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
         self.base = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -49,6 +50,7 @@ class Upstream:
     def take_reply(self, request):
         """Note the request and return its reply."""
         self.requests.append(request)
+        self.asked.set()
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
     def _make_handler(upstream):

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from common.events import make_response, read_event
+from common.api_gateway import make_response, read_event
 
 BODY = '{"a":"é"}'
 

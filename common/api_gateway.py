@@ -10,7 +10,7 @@ from common.problems import MalformedJson
 
 
 @dataclass(frozen=True)
-class Request:
+class GatewayRequest:
     """An HTTP request; header names are in lower case, as only format 2.0 sends them."""
 
     method: str
@@ -24,13 +24,13 @@ class Request:
         return self.headers.get(name.lower())
 
 
-def read_event(event: dict[str, Any]) -> Request:
-    """Return the `Request` in a proxy event of either format.
+def read_event(event: dict[str, Any]) -> GatewayRequest:
+    """Return the `GatewayRequest` in a proxy event of either format.
 
     Raises `MalformedJson` for a body that is no base64 or no text, and any other
     exception for an event that is none of API Gateway's.
     """
-    return Request(
+    return GatewayRequest(
         *(_read_v2(event) if event.get("version") == "2.0" else _read_v1(event)),
         headers=_headers(event),
         body=_body(event),

@@ -1,0 +1,174 @@
+"""One connection to MySQL: how it is opened, what is sent on it, when it is given up."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, TypeVarTuple
+
+import mysql.connector
+from mysql.connector import errors
+from mysql.connector.connection_cext import CMySQLConnection
+
+from common.config import DatabaseSettings
+from common.problems import DatabaseUnavailable
+
+log = logging.getLogger(__name__)
+
+# The connection, not the statement, is at fault: server gone or lost (2006, 2013, 2055),
+# unreachable (2002, 2003, 2005), shutting down (1053), idle too long (4031), killed (1317
+# with the connection, 3169), too many connections (1040), access lost (1045).
+_CONNECTION_ERRORS = frozenset({1040, 1045, 1053, 2002, 2003, 2005, 2006, 2013, 2026, 2055, 3169, 4031})
+
+# The server takes no writes: after a failover it may be the wrong one, and a new connection finds the right one.
+READ_ONLY_ERRORS = frozenset({1290, 1792, 1836})
+
+# The statement was ended: killed, or out of `max_execution_time`.
+_INTERRUPTED_ERRORS = frozenset({1317, 3024})
+
+# A transaction of ours takes some ten milliseconds, so 2 s is a queue of two hundred.
+# With every retry it is 8 s before `Busy`, which a client with a key may still repeat.
+LOCK_WAIT_SECONDS = 2
+MAX_EXECUTION_MS = 5_000  # plain SELECTs only, by MySQL's own rule
+CONNECT_TIMEOUT = 3  # seconds
+READ_TIMEOUT = 10  # seconds: longer than any statement may take by the two limits above
+
+Row = dict[str, Any]  # one of a table: its columns by name
+Result = TypeVar("Result")
+Args = TypeVarTuple("Args")
+
+
+class Cursor:
+    """What stores use of PEP 249's cursor, on a connection of the driver's C extension.
+
+    The driver's own take longer over a statement than sending it does: they look for further
+    statements in its text, and `connection.cursor()` asks the server whether it is there.
+    """
+
+    def __init__(self, connection: CMySQLConnection):
+        self.connection = connection
+        self._rows: list[Row] = []
+        self.rowcount = -1
+        self.lastrowid = 0  # after an INSERT
+
+    def execute(self, statement: str, values: Sequence[Any] | Row = ()):
+        """Send one statement with its values bound, and read all of its result.
+
+        `values` are in the order of the statement's `%s`, or a row, for `%(column)s`.
+        """
+        text = statement.encode()
+        if values:
+            bound: Any = self.connection.prepare_for_mysql(values if isinstance(values, dict) else tuple(values))
+            text %= bound if isinstance(values, dict) else tuple(bound)
+        result: Any = self.connection.cmd_query(text)
+        self._rows = []
+        if "columns" in result:
+            names = [column[0] for column in result["columns"]]
+            # All of them at once: a result left unread would poison the connection.
+            rows, _ = self.connection.get_rows()
+            self._rows = [dict(zip(names, row, strict=True)) for row in rows]
+            self.rowcount = len(rows)
+        else:
+            self.rowcount, self.lastrowid = result["affected_rows"], result["insert_id"]
+
+    def fetchone(self) -> Row | None:
+        """Return the first row of the result, or None."""
+        return self._rows[0] if self._rows else None
+
+    def fetchall(self) -> list[Row]:
+        """Return the rows of the result."""
+        return self._rows
+
+
+class Connection:
+    """The driver's, opened when it is first needed, and kept; one thread at a time has it."""
+
+    def __init__(self, settings: DatabaseSettings, connect_timeout: int, read_timeout: int):
+        self._options = {
+            "host": settings.host,
+            "port": settings.port,
+            "user": settings.user,
+            "password": settings.password,
+            "database": settings.name,
+            # Without it a C extension that fails to load means, in silence, a driver that is four times slower.
+            "use_pure": False,
+            "autocommit": True,
+            "charset": "utf8mb4",
+            "collation": "utf8mb4_0900_ai_ci",
+            "connection_timeout": connect_timeout,
+            "read_timeout": read_timeout,
+            "write_timeout": read_timeout,
+            # One statement a call: an injected second one is a syntax error.
+            "client_flags": [-mysql.connector.ClientFlag.MULTI_STATEMENTS],
+            "init_command": (
+                "SET time_zone = '+00:00',"
+                " SESSION transaction_isolation = 'READ-COMMITTED',"
+                " SESSION sql_mode = 'TRADITIONAL,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY',"
+                f" SESSION innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS},"
+                f" SESSION max_execution_time = {MAX_EXECUTION_MS}"
+            ),
+        }
+        self._driver: Any = None
+
+    def read(self, fn: Callable[[Cursor, *Args], Result], *args: *Args) -> Result:
+        """Run `fn(cursor, *args)`, and once more if the connection was dead: a read may be repeated."""
+        is_second = False
+        while True:
+            cursor = Cursor(self._open())
+            try:
+                return fn(cursor, *args)
+            except errors.Error as ex:
+                self.drop()
+                if is_second or ex.errno not in _CONNECTION_ERRORS:
+                    raise translated(ex) from ex
+                is_second = True
+            except SystemExit:
+                # gunicorn aborts a worker in the middle of anything, an answer half read too.
+                self.drop()
+                raise
+
+    def begin(self) -> Cursor:
+        """Begin a transaction. Nothing has happened yet, so a dead connection costs a new one, no more."""
+        return self.read(_start_transaction)
+
+    def commit(self):
+        """Commit, or raise `DatabaseUnavailable`: the outcome is unknown then."""
+        try:
+            self._open().cmd_query("COMMIT")
+        except BaseException as ex:
+            self.drop()
+            raise DatabaseUnavailable() from ex
+
+    def roll_back(self):
+        """Roll back, one way or the other; raises nothing."""
+        try:
+            self._open().cmd_query("ROLLBACK")
+        except Exception:  # noqa: BLE001 - whatever it is, closing the connection makes the server roll back
+            self.drop()
+
+    def drop(self):
+        """Close it; the next use opens another."""
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            try:
+                driver.close()
+            except Exception:
+                log.debug("closing a broken connection failed", exc_info=True)
+
+    def _open(self) -> CMySQLConnection:
+        if self._driver is None:
+            try:
+                self._driver = mysql.connector.connect(**self._options)
+            except errors.Error as ex:
+                raise DatabaseUnavailable() from ex
+        return self._driver
+
+
+def _start_transaction(cursor: Cursor) -> Cursor:
+    cursor.execute("START TRANSACTION")
+    return cursor
+
+
+def translated(ex: errors.Error) -> Exception:
+    """Return the problem that a driver error means, or the error itself: a defect, a 500."""
+    if ex.errno in _CONNECTION_ERRORS | READ_ONLY_ERRORS | _INTERRUPTED_ERRORS:
+        return DatabaseUnavailable()
+    return ex

@@ -1,0 +1,83 @@
+"""No call waits for long where all connections are in use, and none at all where the database hangs."""
+
+import threading
+import time
+
+import pytest
+
+from common import database as database_module
+from common.problems import DatabaseUnavailable
+
+
+def select_one(cursor):
+    cursor.execute("SELECT 1 AS one")
+    return cursor.fetchone()["one"]
+
+
+@pytest.fixture
+def narrow(make_database):
+    """A database with one connection."""
+    return make_database(connections=1)
+
+
+@pytest.fixture
+def hold(start):
+    """`hold(database)` takes a connection and returns what gives it back, and its thread."""
+
+    def take(database):
+        taken, released = threading.Event(), threading.Event()
+
+        def work(cursor):
+            taken.set()
+            assert released.wait(30)
+
+        call = start(lambda: database.read(work))
+        assert taken.wait(30)
+        return released, call
+
+    return take
+
+
+def test_call_that_finds_all_connections_in_use_waits_for_one(narrow, hold, start):
+    released, holder = hold(narrow)
+    waiting = start(lambda: narrow.read(select_one))
+
+    released.set()
+
+    assert (waiting.outcome(), holder.outcome()) == (1, None)
+
+
+def test_call_that_gets_no_connection_in_time_is_unavailable_and_others_are_served_afterwards(
+    narrow, hold, monkeypatch
+):
+    monkeypatch.setattr(database_module, "CONNECTION_WAIT_SECONDS", 0.1)
+    released, holder = hold(narrow)
+
+    with pytest.raises(DatabaseUnavailable):
+        narrow.read(select_one)
+    # The probe has asked meanwhile: statements that take long are no database that hangs.
+    assert narrow.probe.ask().result(10)["has_schema"] == 1
+    is_unanswered = narrow.probe.is_unanswered()
+    released.set()
+    holder.outcome()
+
+    assert not is_unanswered
+    assert narrow.read(select_one) == 1
+
+
+def test_database_that_hangs_is_unavailable_at_once(make_database, silent_settings, start):
+    database = make_database(settings=silent_settings, connections=1)
+    hanging = start(lambda: database.read(select_one))
+    with pytest.raises(DatabaseUnavailable):  # waits in vain, and has the probe ask
+        database.read(select_one)
+    with pytest.raises(DatabaseUnavailable):  # until that has been unanswered for a second
+        database.probe.ask().result(10)
+    started = time.monotonic()
+
+    for _ in range(100):
+        with pytest.raises(DatabaseUnavailable):
+            database.read(select_one)
+
+    assert time.monotonic() - started < database_module.CONNECTION_WAIT_SECONDS
+    with pytest.raises(DatabaseUnavailable):
+        hanging.outcome()
