@@ -33,6 +33,9 @@ graceful_timeout = 20
 # request into one that we are closing and answers 502.
 keepalive = 75
 
+# The kernel's sendfile waits without a limit for a client that has stopped reading.
+sendfile = False
+
 # X-Forwarded-* from nobody: no answer of ours depends on them.
 forwarded_allow_ips = ""
 

@@ -5,12 +5,11 @@ from datetime import datetime
 
 import falcon
 
-from common import config, times
+from common import config, documentation, times
 from common.auth import Authenticator
 from common.config import Settings
 from common.contract import load
 from common.database import Database
-from common.documentation import Documentation
 from common.health import Health, Readiness
 from common.pagination import Cursors
 from common.web import build_app
@@ -22,9 +21,9 @@ def create_app(settings: Settings, database: Database, clock: Callable[[], datet
     """Build the app from its collaborators; opens nothing."""
     authenticator = Authenticator(settings)
     cursors = Cursors(settings)
-    documentation = Documentation(load("customers"), settings)
-    return build_app(
-        documentation.contract,
+    document = load("customers")
+    app = build_app(
+        documentation.contract(document, settings),
         authenticator,
         [
             ("/health", Health("customers")),
@@ -34,9 +33,11 @@ def create_app(settings: Settings, database: Database, clock: Callable[[], datet
             ("/customers", CustomerCollection(database, cursors, clock)),
             ("/customers/{customer_id:id}", CustomerItem(database, clock)),
             ("/internal/customers/{customer_id:id}", InternalCustomer(database)),
-            *documentation.routes(),
+            *documentation.routes(document, settings),
         ],
     )
+    documentation.add_assets(app, settings)
+    return app
 
 
 def get_app() -> falcon.App:

@@ -5,12 +5,11 @@ from datetime import datetime
 
 import falcon
 
-from common import config, times
+from common import config, documentation, times
 from common.auth import Authenticator
 from common.config import Settings
 from common.contract import load
 from common.database import Database
-from common.documentation import Documentation
 from common.health import Health, Readiness
 from common.pagination import Cursors
 from common.web import build_app
@@ -31,9 +30,9 @@ def create_app(
 ) -> falcon.App:
     """Build the app from its collaborators; opens nothing."""
     cursors = Cursors(settings)
-    documentation = Documentation(load("orders"), settings)
-    return build_app(
-        documentation.contract,
+    document = load("orders")
+    app = build_app(
+        documentation.contract(document, settings),
         Authenticator(settings),
         [
             ("/health", Health("orders")),
@@ -46,9 +45,11 @@ def create_app(
             ("/orders/{order_id:id}/confirm", OrderConfirmation(database, settings, clock)),
             ("/orders/{order_id:id}/cancel", OrderCancellation(database, settings, clock)),
             ("/orders/{order_id:id}/events", OrderEventCollection(database, cursors)),
-            *documentation.routes(("/docs/token", DocumentationToken(customers))),
+            *documentation.routes(document, settings, ("/docs/token", DocumentationToken(customers))),
         ],
     )
+    documentation.add_assets(app, settings)
+    return app
 
 
 def get_app() -> falcon.App:

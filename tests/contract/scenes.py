@@ -136,9 +136,6 @@ DOCUMENTATION = {
     ("get_contract", 404, "not_found"): without_page,
     ("get_documentation", 304, None): unmodified_content,
     ("get_documentation", 404, "not_found"): without_page,
-    ("get_documentation_asset", 200, "script"): changed(path="/docs/docs.js"),
-    ("get_documentation_asset", 304, None): unmodified_content,
-    ("get_documentation_asset", 404, "not_found"): changed(path="/docs/index.html"),
 }
 
 CUSTOMERS = {

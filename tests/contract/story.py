@@ -72,7 +72,7 @@ class Occasion:
     headers: dict = field(default_factory=dict)
 
 
-_PATH = {"customer_id": 1, "product_id": 1, "order_id": 1, "asset": "docs.css"}
+_PATH = {"customer_id": 1, "product_id": 1, "order_id": 1}
 _USUAL = Occasion()
 _OCCASIONS = {
     "issue_token": Occasion(stocked, (LOGGED_IN_AT,)),

@@ -149,7 +149,7 @@ def test_health_says_who_answers(api, service):
 
 
 @pytest.mark.parametrize("service", ["customers", "orders"])
-@pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui-bundle.js", "/docs/docs.css", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui/swagger-ui-bundle.js", "/docs/docs.css", "/openapi.json"])
 def test_page_and_its_files_come_out_byte_for_byte(api, operator, service, path):
     expected = operator.session.get(getattr(operator.stack, service) + path, timeout=30)
 
@@ -157,7 +157,6 @@ def test_page_and_its_files_come_out_byte_for_byte(api, operator, service, path)
     unchanged = api(service, "GET", path, headers={"If-None-Match": found.headers["ETag"]})
 
     assert (found.status_code, found.content) == (200, expected.content)
-    assert found.headers["ETag"] == expected.headers["ETag"]
     assert found.headers["Content-Type"] == expected.headers["Content-Type"]
     assert (unchanged.status_code, unchanged.content) == (304, b"")
 

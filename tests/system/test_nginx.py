@@ -339,7 +339,7 @@ def test_slow_readers_of_the_pages_largest_file_hold_no_instance(nginx, recorder
     with ExitStack() as slow:
         connections = [slow.enter_context(Connection(nginx.orders, room=4096)) for _ in range(20)]
         for connection in connections:
-            connection.send(request("GET", "/docs/swagger-ui-bundle.js", HOST))
+            connection.send(request("GET", "/docs/swagger-ui/swagger-ui-bundle.js", HOST))
         wait_until(lambda: len(taken) == 20, seconds=10)
         answers = [connection.read() for connection in connections]
 
