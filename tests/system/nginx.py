@@ -1,4 +1,4 @@
-"""nginx with docs/nginx.conf as it is, but for addresses, ports and paths; and upstreams that keep what they get."""
+"""nginx with docs/nginx.conf and one of its address files; and upstreams that keep what they get."""
 
 import getpass
 import json
@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,55 +20,41 @@ from tests.system.conftest import ROOT, free_ports, wait_until
 from tests.system.proxy import answer
 
 NGINX = ROOT / ".local" / "nginx" / "nginx"  # made by dev/install-nginx
-CONFIGURATION = ROOT / "docs" / "nginx.conf"
+COMPOSE = "nginx-addresses.compose.conf"
 BALANCER = "127.0.0.9"  # an address that is believed when it says for whom it asks
 STOP_SECONDS = 10
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 class Nginx:
-    """nginx before instances, lists of ports; `behind_balancer` takes the lines for a balancer in.
+    """nginx before instances: for each service of the address file the ports of its instances, in the file's order.
 
-    `also` are further replacements in the file, (old, new).
+    `change` takes the text of the address file and returns another.
     """
 
-    def __init__(self, folder, customers, orders, behind_balancer=True, also=()):
-        self.customers_port, self.orders_port = free_ports(2)
-        self.customers = f"http://127.0.0.1:{self.customers_port}"
-        self.orders = f"http://127.0.0.1:{self.orders_port}"
+    def __init__(self, folder, *instances, addresses="nginx-addresses.conf", change: Callable[[str], str] = str):
+        self.ports = free_ports(len(instances))
+        self.customers, self.orders, *_ = [f"http://127.0.0.1:{port}" for port in self.ports]
         self._folder = folder
         folder.mkdir()
         self._configuration = folder / "nginx.conf"
-        self.ports = (*customers, *orders)
-        text = CONFIGURATION.read_text()
-        for old, new in [*also, *self._places()]:
-            assert text.count(old) == 1, old
-            text = text.replace(old, new)
-        if behind_balancer:
-            text = re.sub(
-                r"#set_real_ip_from 192\.0\.2\.10;\n( +)#(.*)\n( +)#(.*)\n",
-                rf"set_real_ip_from {BALANCER};\n\1\2\n\3\4\n",
-                text,
-            )
-            assert BALANCER in text
-        self._configuration.write_text(text)
+        self._addresses = folder / "nginx-addresses.conf"
+        for name in ("nginx.conf", "nginx-server.conf"):
+            text = (ROOT / "docs" / name).read_text()
+            (folder / name).write_text(text.replace("/var/log/nginx", str(folder)).replace("/run/", f"{folder}/"))
+        # Where nginx's package has its temporary files: not on a machine where it was only unpacked.
+        temporary = "".join(f"{name}_temp_path {folder / name};\n" for name in TEMPORARY)
+        self._addresses.write_text(temporary + self._place(change((ROOT / "docs" / addresses).read_text()), instances))
         self.process: Any = None  # until it is started
 
-    def _places(self):
-        servers = [f"server 127.0.0.1:{port} max" for port in (3001, 3011, 3002, 3012)]
-        # Where nginx's package has its temporary files: not on a machine where it was only unpacked.
-        temporary = "".join(f"    {name}_temp_path {self._folder / name};\n" for name in TEMPORARY)
-        return [
-            *zip(servers, [f"server 127.0.0.1:{port} max" for port in self.ports], strict=True),
-            ("listen 127.0.0.1:8081", f"listen 127.0.0.1:{self.customers_port}"),
-            ("listen 127.0.0.1:8082", f"listen 127.0.0.1:{self.orders_port}"),
-            (" 8081 customers;", f" {self.customers_port} customers;"),
-            (" 8082 orders;", f" {self.orders_port} orders;"),
-            ("/run/nginx.pid", str(self._folder / "nginx.pid")),
-            ("/var/log/nginx/error.log", str(self._folder / "error.log")),
-            ("/var/log/nginx/access.log", str(self._folder / "access.log")),
-            ("http {\n", "http {\n" + temporary),
-        ]
+    def _place(self, text, instances):
+        servers = iter(sum(instances, []))
+        text = re.sub(r"server \S+:\d+( resolve)?", lambda _: f"server 127.0.0.1:{next(servers)}", text)
+        assert list(servers) == []
+        for (old, service), port in zip(re.findall(r"^ +(\d+) (\w+);", text, re.MULTILINE), self.ports, strict=True):
+            text = text.replace(f" {old} {service};", f" {port} {service};")
+            text = re.sub(rf"listen (127\.0\.0\.1:)?{old}\b", f"listen 127.0.0.1:{port}", text)
+        return text
 
     def _command(self, *options):
         return [NGINX, "-p", self._folder, "-c", self._configuration, "-e", self._folder / "start.log", *options]
@@ -93,7 +80,7 @@ class Nginx:
 
     def _listens(self):
         with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.orders_port)) == 0
+            return client.connect_ex(("127.0.0.1", self.ports[-1])) == 0
 
     def __exit__(self, *exception):
         self.process.terminate()
@@ -102,14 +89,14 @@ class Nginx:
     @contextmanager
     def without(self, port):
         """Take an instance out: mark it as down and load the file anew; it is back afterwards."""
-        text = self._configuration.read_text()
-        self._load(text.replace(f"127.0.0.1:{port} max", f"127.0.0.1:{port} down max"))
+        text = self._addresses.read_text()
+        self._load(text.replace(f"server 127.0.0.1:{port}", f"server 127.0.0.1:{port} down"))
         yield
         self._load(text)
 
     def _load(self, text):
         # Returns when nobody works by the old file any more.
-        self._configuration.write_text(text)
+        self._addresses.write_text(text)
         old = self._workers()
         self.process.send_signal(signal.SIGHUP)
         wait_until(lambda: not old & self._workers())
@@ -130,6 +117,14 @@ class Nginx:
     def logs(self):
         """Return everything that nginx has written."""
         return "".join(path.read_text() for path in self._folder.glob("*.log"))
+
+
+def believe_balancer(addresses):
+    """Return an address file that believes BALANCER."""
+    lines = r"^#(set_real_ip_from) .*\n#(real_ip_header .*)\n#(real_ip_recursive .*)$"
+    changed, count = re.subn(lines, rf"\1 {BALANCER};\n\2\n\3", addresses, flags=re.MULTILINE)
+    assert count == 1
+    return changed
 
 
 class Recorder:

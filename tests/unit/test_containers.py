@@ -7,16 +7,16 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from aws.package import own_files, runtime
+from aws.package import FUNCTIONS, own_files, runtime
 from common import config, documentation, gunicorn_conf
 from common.config import ConfigError, load_database_settings, load_settings
+from sql.check_account import check
 from tests.conftest import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 OURS = ["settings", "migrate", "seed", "customers", "orders", "orchestrator"]
-LASTING = ["mysql", "customers", "orders", "orchestrator"]
-PUBLISHED = {"customers": 3001, "orders": 3002, "orchestrator": 3003}
+LASTING = ["mysql", "customers", "orders", "orchestrator", "nginx"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 # The ports inside a container are fixed, and so is where the others are.
@@ -116,44 +116,48 @@ def test_production_starts_nothing_with_a_development_value(missing):
     with pytest.raises(ConfigError, match=f"^{missing} "):
         tuple(load(environ) for load in (load_settings, load_database_settings))
     # Everything else waits for the service that checks them, MySQL and its new data as well.
-    assert SERVICES["settings"]["command"] == ["python", "-m", "common.config"]
+    assert SERVICES["settings"]["command"] == ["python", "-m", "sql.check_account"]
     assert SERVICES["mysql"]["depends_on"] == {"settings": {"condition": "service_completed_successfully"}}
 
 
-def test_no_secret_stands_in_the_compose_file():
-    text = (ROOT / "docker-compose.yml").read_text()
+@pytest.mark.parametrize(
+    ("setting", "value"), [("DB_USER", "root"), ("DB_USER", "o'hara"), ("DB_PASSWORD", "it's"), ("DB_PASSWORD", r"a\b")]
+)
+def test_account_that_the_mysql_image_would_fail_to_make_is_refused(setting, value):
+    with pytest.raises(ConfigError, match=f"^{setting} "):
+        check(load_database_settings(environment_of("settings", **{setting: value})))
 
-    assert [
-        secret for secret in (config.DEVELOPMENT_JWT_SECRET, config.DEVELOPMENT_SERVICE_TOKEN) if secret in text
-    ] == []
+
+def test_account_may_have_any_other_password():
+    check(load_database_settings(environment_of("settings", DB_USER="b2b-1", DB_PASSWORD='a"b`c;d/*$e #f--%é')))
 
 
 # --- containers ------------------------------------------------------------------------
 
 
-def test_only_the_three_ports_are_published_and_on_this_machine_only():
-    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+def test_only_nginx_is_published_and_on_this_machine_only():
+    ports = {"CUSTOMERS": 3001, "ORCHESTRATOR": 3003, "ORDERS": 3002}
 
-    assert published == {
-        name: [f"127.0.0.1:${{{name.upper()}_PORT:-{port}}}:{port}"] for name, port in PUBLISHED.items()
+    assert {name: service["ports"] for name, service in SERVICES.items() if "ports" in service} == {
+        "nginx": [f"127.0.0.1:${{{name}_PORT:-{port}}}:{port}" for name, port in ports.items()]
     }
 
 
-@pytest.mark.parametrize(
-    ("service", "after"),
-    [
-        ("mysql", "settings"),
-        ("migrate", "mysql"),
-        ("customers", "migrate"),
-        ("orders", "customers"),
-        ("orchestrator", "orders"),
-    ],
-)
-def test_programs_start_in_their_order_when_the_one_before_is_well(service, after):
-    wanted = "service_healthy" if after in LASTING else "service_completed_successfully"
+def test_mysql_is_reached_by_those_who_need_it_and_by_nothing_outside():
+    networks = {name: service.get("networks", ["default"]) for name, service in SERVICES.items()}
 
-    assert SERVICES[service]["depends_on"][after] == {"condition": wanted}
-    assert ("healthcheck" in SERVICES[after]) == (after in LASTING)
+    assert COMPOSE["networks"] == {"database": {"internal": True}}
+    assert networks["mysql"] == networks["migrate"] == networks["seed"] == ["database"]
+    assert networks["customers"] == networks["orders"] == ["default", "database"]
+    assert networks["orchestrator"] == networks["nginx"] == ["default"]
+
+
+def test_images_of_ours_are_built_once_and_pulled_from_nowhere():
+    ours = {name: SERVICES[name] for name in [*OURS, "nginx"]}
+    built = [service.get("image", name) for name, service in ours.items() if "build" in service]
+
+    assert {service["pull_policy"] for service in ours.values()} == {"never"}
+    assert sorted(built) == sorted({service.get("image", name) for name, service in ours.items()})
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -163,10 +167,11 @@ def test_every_container_is_bounded(service):
     assert limits.keys() == {"cpus", "memory", "pids"}
     assert SERVICES[service]["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
     assert SERVICES[service]["restart"] == ("unless-stopped" if service in LASTING else "no")
+    assert ("healthcheck" in SERVICES[service]) == (service in LASTING)
     assert "no-new-privileges:true" in SERVICES[service]["security_opt"]
 
 
-@pytest.mark.parametrize("service", OURS)
+@pytest.mark.parametrize("service", [*OURS, "nginx"])
 def test_programs_can_change_nothing_but_data(service):
     assert SERVICES[service]["read_only"] is True
     assert SERVICES[service]["cap_drop"] == ["ALL"]
@@ -178,7 +183,8 @@ def test_requests_that_run_have_the_time_to_end():
     longest_call = int(re.search(r"^  timeout: (\d+)$", (ROOT / "serverless.yml").read_text(), re.MULTILINE)[1])
 
     assert min(graces["customers"], graces["orders"]) > gunicorn_conf.graceful_timeout
-    assert graces["orchestrator"] > longest_call
+    assert min(graces["orchestrator"], graces["nginx"]) > longest_call
+    assert int(re.search(r"proxy_read_timeout (\d+)s;", (ROOT / "docs" / "nginx.conf").read_text())[1]) > longest_call
 
 
 # --- images ----------------------------------------------------------------------------
@@ -190,7 +196,7 @@ def copied():
     for line in DOCKERFILE.splitlines():
         if found := re.fullmatch(r"FROM \S+ AS (\S+)", line):
             stage = stages.setdefault(found[1], [])
-        elif found := re.fullmatch(r"COPY (?!--from)(.+) \S+", line):
+        elif found := re.fullmatch(r"COPY --chmod=\d+ (.+) \S+", line):
             stage += found[1].split()
     return stages
 
@@ -207,15 +213,25 @@ def test_build_sees_what_it_copies_and_nothing_else():
     assert [source for stage in copied().values() for source in stage if not list(ROOT.glob(source))] == []
 
 
+def test_modes_of_the_checkout_are_not_those_of_the_images():
+    assert re.findall(r"^COPY (?!--from=|--chmod=).*", DOCKERFILE, re.MULTILINE) == []
+
+
 @pytest.mark.parametrize(("program", "stages"), [
-    ("customers", ["contracts", "services-and-contracts"]),
-    ("orders", ["contracts", "services-and-contracts"]),
+    ("customers", ["contracts", "program"]),
+    ("orders", ["contracts", "program"]),
     ("orchestrator", ["contracts", "orchestrator"]),
 ])  # fmt: skip
 def test_image_has_every_module_of_ours_that_its_program_imports(program, stages):
     folders = {source.split("/")[0] for stage in stages for source in copied()[stage]}
 
     assert {path.parts[0] for path in own_files(program)} <= folders
+
+
+def test_image_of_the_orchestrator_has_the_packages_of_its_function():
+    installed = re.search(r"-c constraints\.txt (.+)$", DOCKERFILE, re.MULTILINE)[1]
+
+    assert tuple(installed.split()) == FUNCTIONS["orchestrator"].packages
 
 
 def test_image_of_the_services_has_the_files_of_their_page():
@@ -230,11 +246,7 @@ def test_image_of_the_services_has_the_files_of_their_page():
 
 
 def test_nothing_runs_as_root():
-    parents = {stage: parent for parent, stage in re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)}
-    stages = dict(re.findall(r"^FROM \S+ AS (\S+)$(.*?)(?=^FROM|\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
+    users = re.findall(r"^FROM \S+ AS (\S+)(?:\n(?!FROM).*)*\nUSER (\d+):", DOCKERFILE, re.MULTILINE)
 
-    assert {
-        name: re.findall(r"^USER (.+)$", text, re.MULTILINE) for name, text in stages.items() if "USER" in text
-    } == {"program": ["10001:10001"]}
-    assert parents["orchestrator"] == parents["services-and-contracts"] == "program"
-    assert parents["migrations"] == parents["services"] == "services-and-contracts"
+    assert users == [("orchestrator", "10001"), ("nginx", "101"), ("program", "10001")]
+    assert re.findall(r"^FROM program AS (\S+)$", DOCKERFILE, re.MULTILINE) == ["migrations", "services"]
