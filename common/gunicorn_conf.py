@@ -2,16 +2,14 @@
 
 # Not the module: gunicorn would take its name for its own setting `config`.
 from common.config import exit_on_error, load
-from common.database import CONNECTIONS
 from common.documentation import require_files
 from common.gunicorn_worker import bound_waiting
-from orders.customers_client import CALLS_AT_ONCE
 
 worker_class = "common.gunicorn_worker.Worker"
 workers = 2
-# A thread waits for MySQL or for Customers most of its time. While all calls to both hang, two threads are left:
-# for health checks, and to refuse.
-threads = CONNECTIONS + CALLS_AT_ONCE + 2
+# A thread waits for MySQL or for Customers most of its time. Eight may wait for the one (common/database.py) and
+# four for the other (orders/customers_client.py): two are left for health checks, and to refuse.
+threads = 14
 
 # Of clients, for a worker. A process may commonly have 1,024 files open, and one that wants more dies; what is left
 # is for MySQL, Customers, and what Python has open.

@@ -16,7 +16,14 @@ CLIENT_SECONDS = 5
 
 
 class Worker(ThreadWorker):
-    """Refuses in problem documents; the base class does in HTML, with what was sent in it and in the log."""
+    """Refuses in problem documents, where the base class echoes what was sent, and stops without delay."""
+
+    def murder_keepalived(self):
+        """End idle connections: those that are too old, and on TERM all, which the base class would wait for."""
+        if not self.alive:
+            for conn in self.keepalived_conns:
+                conn.timeout = 0
+        super().murder_keepalived()
 
     def handle_error(self, req, client, addr, exc):
         """Answer what is no HTTP request, or what the application has let through."""

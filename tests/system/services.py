@@ -1,5 +1,6 @@
 """The two services alone, under gunicorn, on a database of a test's own."""
 
+import os
 import re
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import requests
 
 from tests.system.conftest import ROOT, free_ports, run_module, wait_until
 
+WORKERS = 2
 STOP_SECONDS = 30  # gunicorn's own grace is 20
 
 
@@ -81,14 +83,15 @@ class Service:
         return self.process.wait(STOP_SECONDS)
 
     def end(self):
-        """Stop it if it runs, without waiting for the clients' idle connections as TERM does."""
+        """Stop it if it runs."""
         if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(STOP_SECONDS)
+            self.stop()
 
     def kill(self):
-        """kill -9; gunicorn's workers see that their parent is gone and end."""
+        """kill -9 all of it, as when its machine fails."""
         self.process.kill()
+        for pid in self.workers()[-WORKERS:]:
+            os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
 

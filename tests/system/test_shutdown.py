@@ -1,9 +1,11 @@
 """TERM: what runs is finished, nothing new is taken."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.system.conftest import Operator, Shop
+from tests.system.raw_http import Connection, request
 from tests.system.services import Services, connect
 
 
@@ -20,7 +22,17 @@ def test_requests_that_run_and_wait_are_answered_and_the_service_ends(stack, tmp
             service.process.terminate()
             client.rollback()
             statuses = [answer.result().status_code for answer in answers]
-        operator.session.close()
 
         assert statuses == [201] * 4
         assert service.process.wait(30) == 0
+
+
+def test_idle_connections_do_not_hold_up_the_end(stack, tmp_path):
+    with Services(stack.environ, tmp_path) as services, Connection(services.orders) as kept:
+        kept.send(request("GET", "/health", "Host: api.example"))
+        assert kept.read().headers["connection"] == "keep-alive"
+        started = time.monotonic()
+
+        assert services.orders_service.stop() == 0
+        assert time.monotonic() - started < 10  # the base class waits for the grace of 20 s
+        assert kept.read() is None

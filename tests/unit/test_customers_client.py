@@ -5,6 +5,8 @@ import threading
 
 import pytest
 
+from common import gunicorn_conf
+from common.database import CONNECTIONS
 from common.problems import CustomerNotFound, CustomersUnavailable, InvalidCredentials
 from orders import customers_client
 from orders.customers_client import CustomersClient
@@ -107,6 +109,10 @@ def test_call_that_gets_no_turn_is_unavailable(upstream, monkeypatch):
     assert len(upstream.requests) == 1
     upstream.ended.set()
     hanging.join()
+
+
+def test_threads_are_left_while_every_call_hangs():
+    assert gunicorn_conf.threads >= CONNECTIONS + customers_client.CALLS_AT_ONCE + 2
 
 
 def test_service_that_does_not_listen_is_unavailable(client, upstream):
