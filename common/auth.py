@@ -10,12 +10,11 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 import jwt
 
-from common import times
 from common.config import Settings
 from common.problems import AuthenticationRequired, InvalidToken
 
@@ -78,13 +77,12 @@ class Authenticator:
 
     def issue_token(self, username: str, role: str, now: datetime) -> str:
         """Return a signed token of TOKEN_SECONDS for an operator."""
-        issued_at = times.to_epoch(now)
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": username,
-            "iat": issued_at,
-            "exp": issued_at + TOKEN_SECONDS,
+            "iat": now,
+            "exp": now + timedelta(seconds=TOKEN_SECONDS),
             "jti": uuid.uuid4().hex,
             "scope": " ".join(ROLES[role]),
         }

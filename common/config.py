@@ -179,8 +179,3 @@ def _secrets(environ, name, default):
         if not re.fullmatch(r"[\x21-\x7e]+", value):
             raise ConfigError(f"{name} must be visible ASCII characters without spaces")
     return values
-
-
-if __name__ == "__main__":  # `python -m common.config` checks the settings and says nothing
-    with exit_on_error():
-        load()

@@ -46,7 +46,6 @@ class Cursor:
     def __init__(self, connection: CMySQLConnection):
         self.connection = connection
         self._rows: list[Row] = []
-        self.rowcount = -1
         self.lastrowid = 0  # after an INSERT
 
     def execute(self, statement: str, values: Sequence[Any] | Row = ()):
@@ -65,9 +64,8 @@ class Cursor:
             # All of them at once: a result left unread would poison the connection.
             rows, _ = self.connection.get_rows()
             self._rows = [dict(zip(names, row, strict=True)) for row in rows]
-            self.rowcount = len(rows)
         else:
-            self.rowcount, self.lastrowid = result["affected_rows"], result["insert_id"]
+            self.lastrowid = result["insert_id"]
 
     def fetchone(self) -> Row | None:
         """Return the first row of the result, or None."""

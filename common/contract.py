@@ -30,7 +30,7 @@ from common.schemas import MAX_ERRORS, Validator, compile_schema, make_error, vi
 
 MAX_BODY_BYTES = 65_536  # an order of 100 lines takes about 5,000
 _MAX_QUERY_FIELDS = 20  # no list has half as many
-_METHODS = ("get", "put", "post", "patch", "delete")
+METHODS = ("get", "put", "post", "patch", "delete")
 
 IDEMPOTENCY_HEADERS = ("X-Idempotency-Key", "Idempotency-Key")
 
@@ -83,15 +83,9 @@ def inline(document: dict[str, Any], node: Any) -> Any:
 class Parameter:
     """A query parameter or header of one operation."""
 
-    name: str
-    place: str  # query or header
+    pointer: str  # where an error of it is: `query:limit`
     definition: dict[str, Any]
     validator: Validator
-
-    @property
-    def pointer(self) -> str:
-        """Where an error of this parameter is: `query:limit`."""
-        return f"{self.place}:{self.name}"
 
     def parse(self, text: str) -> tuple[Any, list[dict[str, str]]]:
         """Return (value, errors) for the text that was sent."""
@@ -232,12 +226,8 @@ class Operation:
             return {}
         if not _is_json(content_type):
             raise UnsupportedMediaType()
-        return self.check_body(strict_json.loads(data))
-
-    def check_body(self, value: Any) -> Any:
-        """Return `value` if it satisfies the body's schema, else raise `InvalidRequest`."""
-        errors = violations(self._body, value, "#")
-        if errors:
+        value = strict_json.loads(data)
+        if errors := violations(self._body, value, "#"):
             raise InvalidRequest(errors=errors)
         return value
 
@@ -246,11 +236,10 @@ class Contract:
     """Every operation of one document, compiled once."""
 
     def __init__(self, document: dict[str, Any]):
-        self.document = document
         self.operations = {
             (method.upper(), path): Operation(document, method, path, item[method])
             for path, item in document["paths"].items()
-            for method in _METHODS
+            for method in METHODS
             if method in item
         }
 
@@ -262,10 +251,7 @@ def _parameters(parameters, place):
         raise ValueError(f"no check for the required {place} parameters {required}")
     return {
         parameter["name"]: Parameter(
-            name=parameter["name"],
-            place=place,
-            definition=parameter["schema"],
-            validator=compile_schema(parameter["schema"]),
+            f"{place}:{parameter['name']}", parameter["schema"], compile_schema(parameter["schema"])
         )
         for parameter in wanted
     }

@@ -103,30 +103,18 @@ def lock_key(tx: Cursor, key: Key, now: datetime) -> Answer | None:
             raise IdempotencyKeyInFlight() from ex
         raise
     (row,) = tx.fetchall()
-    if row["expires_at"] is None:
-        return None
-    if row["expires_at"] <= now:
-        _delete_expired_key(tx, key)
+    if row["expires_at"] is None or row["expires_at"] <= now:
         return None
     if bytes(row["fingerprint"]) != key.fingerprint:
         raise IdempotencyKeyReused()
     return Answer(row["status"], bytes(row["response_body"]), row["target_type"], row["target_id"], replayed=True)
 
 
-def _delete_expired_key(tx: Cursor, key: Key):
-    tx.execute(
-        """
-        DELETE FROM idempotency_keys
-         WHERE caller = %s AND operation = %s AND idempotency_key = %s
-        """,
-        (key.caller, key.operation, key.key),
-    )
-
-
 def _insert_answer(tx: Cursor, key: Key, now: datetime, answer: Answer):
+    # REPLACE, for the place may be taken by an expired one.
     tx.execute(
         """
-        INSERT INTO idempotency_keys
+        REPLACE INTO idempotency_keys
                (caller, operation, idempotency_key, fingerprint,
                 target_type, target_id, status, response_body, created_at, expires_at)
         VALUES (%(caller)s, %(operation)s, %(key)s, %(fingerprint)s,

@@ -36,11 +36,6 @@ def from_json(text: str) -> datetime:
         raise ValueError("outside the calendar") from ex
 
 
-def to_epoch(moment: datetime) -> int:
-    """Return whole seconds since 1970 of a naive UTC datetime."""
-    return int(moment.replace(tzinfo=UTC).timestamp())
-
-
 def to_microseconds(moment: datetime) -> int:
     """Return whole microseconds since 1970 of a naive UTC datetime, exactly."""
     return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -6,14 +6,8 @@ from collections.abc import Callable
 
 _FIT = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what is safe in a log, a header and order_events
 
-# W3C Trace Context, and what API Gateway and load balancers of AWS add. We open no spans,
-# so each goes on as it came; one that is not of its form is dropped.
-_TRACE_HEADERS = {
-    "traceparent": re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"),
-    "X-Amzn-Trace-Id": re.compile(
-        r"(?:Self=[0-9a-f-]{1,40};)?Root=([0-9a-f-]{1,40})(?:;[A-Za-z]{1,16}=[0-9A-Za-z:|.-]{1,64}){0,8}"
-    ),
-}
+# W3C Trace Context. We open no spans, so it goes on as it came; one that is not of its form is dropped.
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def request_id(given: str | None = None) -> str:
@@ -26,15 +20,11 @@ def headers_to_pass_on(get: Callable[[str], str | None], request_id: str) -> dic
 
     `get(name)` returns a header of the request at hand, or None.
     """
-    return {"X-Request-ID": request_id} | {name: match[0] for name, match in _traces(get).items()}
+    trace = _TRACEPARENT.fullmatch(get("traceparent") or "")
+    return {"X-Request-ID": request_id} | ({"traceparent": trace[0]} if trace else {})
 
 
 def trace_id(get: Callable[[str], str | None]) -> str | None:
-    """Return the trace's id for the log, W3C's before AWS's, or None."""
-    return next((match[1] for match in _traces(get).values()), None)
-
-
-def _traces(get) -> dict[str, re.Match[str]]:
-    """Return {header: match with the trace's id} of the trace headers that are there and of their form."""
-    matches = {name: pattern.fullmatch(get(name) or "") for name, pattern in _TRACE_HEADERS.items()}
-    return {name: match for name, match in matches.items() if match}
+    """Return the trace's id for the log, or None."""
+    trace = _TRACEPARENT.fullmatch(get("traceparent") or "")
+    return trace and trace[1]

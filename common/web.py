@@ -15,11 +15,9 @@ from falcon.util.structures import Context
 
 from common import conditional, idempotency, problems, strict_json, tracing
 from common.auth import Authenticator, Caller
-from common.contract import MAX_BODY_BYTES, Contract
+from common.contract import MAX_BODY_BYTES, METHODS, Contract
 
 log = logging.getLogger(__name__)
-
-_HTTP_METHODS = ("GET", "PUT", "POST", "PATCH", "DELETE")
 
 
 class RequestContext(Context):
@@ -63,10 +61,10 @@ def build_app(contract: Contract, authenticator: Authenticator, routes: Sequence
     for template, resource in routes:
         app.add_route(template, resource)
     served = {
-        (method, _contract_path(template))
+        (method.upper(), _contract_path(template))
         for template, resource in routes
-        for method in _HTTP_METHODS
-        if hasattr(resource, f"on_{method.lower()}")
+        for method in METHODS
+        if hasattr(resource, f"on_{method}")
     }
     if served != contract.operations.keys():
         raise ValueError(f"routes and contract differ: {sorted(served ^ contract.operations.keys())}")
@@ -95,14 +93,10 @@ class ContractMiddleware:
         if operation is None:
             return  # Falcon's responder for 405 or OPTIONS comes next
         checked = operation.check(self._authenticator, req.get_header, req.query_string, partial(_read_bytes, req))
-        context = req.context
-        context.query, context.headers, context.body = checked.query, checked.headers, checked.body
-        context.key = None
-        if checked.caller is not None:
-            context.caller = checked.caller
+        req.context.update(vars(checked))
         if checked.key is not None:
-            context.key = idempotency.Key(
-                caller=context.caller.key_scope,
+            req.context.key = idempotency.Key(
+                caller=req.context.caller.key_scope,
                 operation=operation.id,
                 key=checked.key,
                 fingerprint=idempotency.fingerprint(req.method, req.path, checked.body),

@@ -67,12 +67,16 @@ class OrderCollection:
 
 
 @dataclass(frozen=True)
-class OrderItem:
-    """`/orders/{order_id}`"""
+class OneOrder:
+    """What shows or changes one order."""
 
     database: Database
     settings: Settings
     clock: Callable[[], datetime]
+
+
+class OrderItem(OneOrder):
+    """`/orders/{order_id}`"""
 
     def on_get(self, req: Request, resp: Response, order_id: int):
         """Show one order, or 304."""
@@ -81,13 +85,8 @@ class OrderItem:
         web.send_tagged(req, resp, order, order_entity_tag(order))
 
 
-@dataclass(frozen=True)
-class OrderConfirmation:
+class OrderConfirmation(OneOrder):
     """`/orders/{order_id}/confirm`"""
-
-    database: Database
-    settings: Settings
-    clock: Callable[[], datetime]
 
     def on_post(self, req: Request, resp: Response, order_id: int):
         """Confirm."""
@@ -97,13 +96,8 @@ class OrderConfirmation:
         web.send_answer(resp, answer)
 
 
-@dataclass(frozen=True)
-class OrderCancellation:
+class OrderCancellation(OneOrder):
     """`/orders/{order_id}/cancel`"""
-
-    database: Database
-    settings: Settings
-    clock: Callable[[], datetime]
 
     def on_post(self, req: Request, resp: Response, order_id: int):
         """Cancel."""

@@ -110,25 +110,16 @@ def update_order_status(tx: Cursor, row: Row):
 
 def insert_order_items(tx: Cursor, order_id: int, items: list[Row]):
     """Insert all lines of an order in one statement."""
+    columns = ("product_id", "sku", "name", "qty", "unit_price_cents", "subtotal_cents")
     tx.execute(
         f"""
-        INSERT INTO order_items
-               (order_id, product_id, line_no, sku, name, qty, unit_price_cents, subtotal_cents)
+        INSERT INTO order_items (order_id, line_no, {", ".join(columns)})
         VALUES {", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s)"] * len(items))}
         """,
         [
             value
             for line_no, item in enumerate(items, start=1)
-            for value in (
-                order_id,
-                item["product_id"],
-                line_no,
-                item["sku"],
-                item["name"],
-                item["qty"],
-                item["unit_price_cents"],
-                item["subtotal_cents"],
-            )
+            for value in (order_id, line_no, *(item[column] for column in columns))
         ],
     )
 

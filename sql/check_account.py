@@ -6,18 +6,12 @@ text as they are: it would fail halfway, and leave a volume that is taken for a 
 
 import re
 
-from common.config import ConfigError, DatabaseSettings, exit_on_error, load
-
-
-def check(database: DatabaseSettings):
-    """Raise `ConfigError` for an account that the image can't make."""
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", database.user) or database.user == "root":
-        raise ConfigError("DB_USER must be 1 to 32 letters, digits, _ . or - in containers, and not root")
-    if re.search(r"['\\\\]", database.password):
-        raise ConfigError("DB_PASSWORD must be without ' and \\ in containers")
-
+from common.config import ConfigError, exit_on_error, load
 
 if __name__ == "__main__":
     with exit_on_error():
         _, database = load()
-        check(database)
+        if not re.fullmatch(r"(?!root$)[A-Za-z0-9_.-]{1,32}", database.user):
+            raise ConfigError("DB_USER must be 1 to 32 letters, digits, _ . or - in containers, and not root")
+        if re.search(r"['\\\\]", database.password):
+            raise ConfigError("DB_PASSWORD must be without ' and \\ in containers")

@@ -98,8 +98,8 @@ def put_in(mutant, tree):
     path = tree / mutant["file"]
     path.write_text(path.read_text().replace(mutant["replace"], mutant["with"]))
     if path.suffix == ".yaml":
-        for document in path.parent.glob("*.yaml"):
-            document.with_suffix(".json").write_text(json.dumps(bundle(document)))
+        for bundled in path.parent.glob("*.json"):
+            bundled.write_text(json.dumps(bundle(bundled.with_suffix(".yaml"))))
 
 
 if __name__ == "__main__":
