@@ -1,7 +1,7 @@
 """Checks of the documents in `openapi/` that Redocly's linter doesn't make: `python -m dev.documents FOLDER`.
 
-Each bundled document is what the OpenAPI specification says, and every component that
-they share is used by one of them.
+Each bundled document is what the OpenAPI specification says, its headers' examples are as
+their schemas say, and every component that they share is used by one of them.
 """
 
 import json
@@ -12,7 +12,8 @@ import sys
 import yaml
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from common.contract import bundle
+from common.contract import bundle, inline
+from common.schemas import compile_schema
 
 NAMES = ("customers", "orders", "orchestrator")
 SHARED = "common.yaml"
@@ -28,10 +29,21 @@ def faults(folder):
             f"{name}.yaml: {'/'.join(map(str, error.absolute_path))}: {error.message}"
             for error in OpenAPIV31SpecValidator(document).iter_errors()
         ]
+        found += [f"{name}.yaml: the example of the header {header} breaks its schema" for header in broken(document)]
         used |= used_components(document)
     shared = yaml.safe_load((folder / SHARED).read_text())["components"]
     defined = {f"#/components/{kind}/{name}" for kind, components in shared.items() for name in components}
     return found + [f"{SHARED}: {pointer} is used by no document" for pointer in sorted(defined - used)]
+
+
+def broken(document):
+    """Return the names of the headers with an example that breaks its schema."""
+    return [
+        name
+        for name, header in inline(document, document["components"]["headers"]).items()
+        for value in [header.get("example"), *(example["value"] for example in header.get("examples", {}).values())]
+        if value is not None and not compile_schema(header["schema"]).is_valid(value)
+    ]
 
 
 def used_components(document):

@@ -13,6 +13,8 @@ import pytest
 
 from common import config, times
 from common.database import Database
+from common.problems import REGISTRY
+from tests.contract_client import CODES_SEEN
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -125,10 +127,27 @@ def clock():
     return Clock()
 
 
-@pytest.fixture(autouse=True)
-def codes(request):
-    """The problem codes that the test has seen; what it is marked to reach must be among them."""
-    seen = set()
-    yield seen
-    for marker in request.node.iter_markers("reaches"):
-        assert marker.args[0] in seen, f"the test never saw {marker.args[0]}"
+# --- every problem code is reached -----------------------------------------------------
+
+
+def is_whole(config):
+    """Tell whether all tests were run, and not some that the command line chose."""
+    choices = ("keyword", "markexpr", "deselect", "lf", "collectonly")
+    return config.args_source is config.ArgsSource.TESTPATHS and not any(map(config.getoption, choices))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Take over what a worker of pytest-xdist has seen."""
+    CODES_SEEN.update(getattr(node, "workeroutput", {}).get("codes", ()))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session, exitstatus):
+    """Fail the whole suite's run if no test has seen some problem code."""
+    is_worker = hasattr(session.config, "workeroutput")
+    if is_worker:
+        session.config.workeroutput["codes"] = sorted(CODES_SEEN)
+    yield  # the terminal's summary
+    if not is_worker and exitstatus == 0 and is_whole(session.config) and (missing := REGISTRY.keys() - CODES_SEEN):
+        pytest.exit(f"no test has seen the problem codes {sorted(missing)}", returncode=1)

@@ -96,25 +96,25 @@ kept_app = functools.cache(lambda create_app, *collaborators: create_app(*collab
 
 
 @pytest.fixture
-def make_customers_api(settings, database, clock, customers_document, make_token, codes):
+def make_customers_api(settings, database, clock, customers_document, make_token):
     """`make_customers_api(settings=…, database=…)` returns a client of a Customers API like that."""
 
     def make(settings=settings, database=database):
         current_clock.value = clock
         app = kept_app(customers.app.create_app, settings, database)
-        return ContractClient(app, customers_document, make_token(), codes)
+        return ContractClient(app, customers_document, make_token())
 
     return make
 
 
 @pytest.fixture
-def make_orders_api(settings, database, stub_customers, clock, orders_document, make_token, codes):
+def make_orders_api(settings, database, stub_customers, clock, orders_document, make_token):
     """`make_orders_api(settings=…, database=…)` returns a client of an Orders API like that."""
 
     def make(settings=settings, database=database):
         current_clock.value, current_customers.value = clock, stub_customers
         app = kept_app(orders.app.create_app, settings, database, current_customers)
-        return ContractClient(app, orders_document, make_token(), codes)
+        return ContractClient(app, orders_document, make_token())
 
     return make
 

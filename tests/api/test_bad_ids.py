@@ -32,7 +32,6 @@ NO_IDS = {
 for_every_no_id = pytest.mark.parametrize("text", NO_IDS.values(), ids=NO_IDS.keys())
 
 
-@pytest.mark.reaches("not_found")
 @for_every_no_id
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_no_id_of_a_customer_is_404(customers_api, factory, checksum, method, text):
@@ -45,7 +44,6 @@ def test_no_id_of_a_customer_is_404(customers_api, factory, checksum, method, te
     assert checksum() == before
 
 
-@pytest.mark.reaches("not_found")
 @for_every_no_id
 def test_no_id_on_the_internal_route_is_404(customers_api, service_token, text):
     response = customers_api.get(f"/internal/customers/{text}", token=service_token)
@@ -53,7 +51,6 @@ def test_no_id_on_the_internal_route_is_404(customers_api, service_token, text):
     assert refusal(response) == (404, "not_found")
 
 
-@pytest.mark.reaches("not_found")
 @for_every_no_id
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
 def test_no_id_of_a_product_is_404(orders_api, checksum, method, text):
@@ -65,7 +62,6 @@ def test_no_id_of_a_product_is_404(orders_api, checksum, method, text):
     assert checksum() == before
 
 
-@pytest.mark.reaches("not_found")
 @for_every_no_id
 @pytest.mark.parametrize(
     ("method", "suffix"), [("GET", ""), ("GET", "/events"), ("POST", "/confirm"), ("POST", "/cancel")]
@@ -79,7 +75,6 @@ def test_no_id_of_an_order_is_404(orders_api, checksum, method, suffix, text):
     assert checksum() == before
 
 
-@pytest.mark.reaches("order_not_found")
 def test_largest_id_is_an_id(orders_api):
     response = orders_api.get("/orders/9223372036854775807")
 

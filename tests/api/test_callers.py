@@ -21,7 +21,6 @@ def order(factory, settings):
     return factory.make_order(settings)
 
 
-@pytest.mark.reaches("insufficient_scope")
 @pytest.mark.parametrize(("method", "path"), CUSTOMER_WRITES)
 def test_viewer_may_not_write_customers(customers_api, make_token, checksum, method, path):
     before = checksum()
@@ -36,7 +35,6 @@ def test_viewer_may_not_write_customers(customers_api, make_token, checksum, met
     assert checksum() == before
 
 
-@pytest.mark.reaches("insufficient_scope")
 @pytest.mark.parametrize(
     ("method", "path", "scope"),
     [
@@ -90,7 +88,6 @@ def test_admin_may_do_what_an_operator_may(orders_api, make_token):
     assert response.status_code == 201
 
 
-@pytest.mark.reaches("caller_not_allowed")
 def test_operator_may_not_use_the_internal_route(customers_api, factory):
     customer = factory.make_customer()
 
@@ -100,7 +97,6 @@ def test_operator_may_not_use_the_internal_route(customers_api, factory):
     assert customer["email"] not in response.text
 
 
-@pytest.mark.reaches("caller_not_allowed")
 @pytest.mark.parametrize(("method", "path"), CUSTOMER_READS + CUSTOMER_WRITES)
 def test_service_token_may_not_use_customers(customers_api, service_token, checksum, method, path):
     before = checksum()
@@ -111,7 +107,6 @@ def test_service_token_may_not_use_customers(customers_api, service_token, check
     assert checksum() == before
 
 
-@pytest.mark.reaches("caller_not_allowed")
 @pytest.mark.parametrize(("method", "path"), PRODUCT_ROUTES)
 def test_service_token_may_not_use_products(orders_api, service_token, checksum, method, path):
     before = checksum()
@@ -128,7 +123,6 @@ def test_previous_service_token_is_accepted(make_orders_api, settings, service_t
     assert make_orders_api(settings=rotated).get("/orders", token=service_token).status_code == 200
 
 
-@pytest.mark.reaches("invalid_token")
 def test_service_token_that_was_rotated_away_is_refused(make_orders_api, settings, service_token):
     rotated = dataclasses.replace(settings, service_tokens=(OTHER_TOKEN,))
 
@@ -137,7 +131,6 @@ def test_service_token_that_was_rotated_away_is_refused(make_orders_api, setting
     assert refusal(response) == (401, "invalid_token")
 
 
-@pytest.mark.reaches("invalid_token")
 @pytest.mark.parametrize("change", [str.upper, lambda token: token[:-1], lambda token: token + "x"])
 def test_almost_the_service_token_is_refused(orders_api, service_token, change):
     response = orders_api.get("/orders", token=change(service_token))
@@ -182,7 +175,6 @@ def test_operator_can_not_act_for_another_operator(orders_api, factory, make_tok
     assert [event["actor"] for event in events_of(orders_api, order)] == ["demo"]
 
 
-@pytest.mark.reaches("invalid_request")
 @pytest.mark.parametrize("name", ["a b", "x" * 65, "a;b", "é"])
 def test_malformed_name_to_act_for_is_400_and_takes_nothing(orders_api, factory, service_token, checksum, name):
     request = order_request(factory.make_customer(), (factory.make_product(), 1))
@@ -195,7 +187,6 @@ def test_malformed_name_to_act_for_is_400_and_takes_nothing(orders_api, factory,
     assert checksum() == before
 
 
-@pytest.mark.reaches("invalid_request")
 @pytest.mark.parametrize("name", ["service", "system"])
 def test_names_that_the_audit_trail_reserves_can_not_be_acted_for(orders_api, factory, service_token, checksum, name):
     request = order_request(factory.make_customer(), (factory.make_product(), 1))

@@ -26,7 +26,6 @@ def cursor(orders_api, customer):
     return orders_api.get("/orders", params={"customer_id": customer["id"], "limit": 1}).json["next_cursor"]
 
 
-@pytest.mark.reaches("invalid_cursor")
 @pytest.mark.parametrize("text", ["1", "00", "abc", "AAAA", "A" * 200, "-_-_", "eyJpZCI6MX0"])
 @pytest.mark.parametrize("path", ["/orders", "/products"])
 def test_garbage_for_a_cursor_is_400(orders_api, path, text):
@@ -35,7 +34,6 @@ def test_garbage_for_a_cursor_is_400(orders_api, path, text):
     assert refusal(response) == (400, "invalid_cursor")
 
 
-@pytest.mark.reaches("invalid_cursor")
 @pytest.mark.parametrize("text", ["1", "abc", "A" * 200])
 def test_garbage_for_a_customers_cursor_is_400(customers_api, text):
     response = customers_api.get("/customers", params={"cursor": text})
@@ -43,7 +41,6 @@ def test_garbage_for_a_customers_cursor_is_400(customers_api, text):
     assert refusal(response) == (400, "invalid_cursor")
 
 
-@pytest.mark.reaches("invalid_cursor")
 @pytest.mark.parametrize(
     "bend",
     [
@@ -62,7 +59,6 @@ def test_bent_cursor_is_400(orders_api, customer, cursor, bend):
     assert refusal(response) == (400, "invalid_cursor")
 
 
-@pytest.mark.reaches("invalid_cursor")
 @pytest.mark.parametrize(
     "filters",
     [{}, {"status": "CREATED"}, {"from": "2026-01-01T00:00:00Z"}, {"customer_id": 2**63 - 1}],
@@ -74,14 +70,12 @@ def test_cursor_of_other_filters_is_400(orders_api, cursor, filters):
     assert refusal(response) == (400, "invalid_cursor")
 
 
-@pytest.mark.reaches("invalid_cursor")
 def test_cursor_of_another_list_is_400(orders_api, customers_api, cursor):
     answers = [orders_api.get("/products", params={"cursor": cursor}), customers_api.get("/customers?cursor=" + cursor)]
 
     assert [refusal(answer) for answer in answers] == [(400, "invalid_cursor")] * 2
 
 
-@pytest.mark.reaches("invalid_cursor")
 def test_cursor_of_another_search_is_400(orders_api, factory):
     mark = unique("mark")
     factory.make_product(name=f"{mark} one")
@@ -93,7 +87,6 @@ def test_cursor_of_another_search_is_400(orders_api, factory):
     assert refusal(response) == (400, "invalid_cursor")
 
 
-@pytest.mark.reaches("invalid_cursor")
 def test_cursor_of_another_orders_events_is_400(orders_api, factory, settings):
     paths = [f"/orders/{factory.make_order(settings)['id']}" for _ in range(2)]
     orders_api.post(f"{paths[0]}/cancel")

@@ -101,7 +101,6 @@ def test_file_that_has_changed_has_another_address_whatever_its_size_and_time(
 
 
 @for_every_service
-@pytest.mark.reaches("not_found")
 @pytest.mark.parametrize(
     "path",
     [
@@ -120,7 +119,6 @@ def test_path_that_is_no_file_of_the_page_is_404(api, path):
 
 
 @for_every_service
-@pytest.mark.reaches("method_not_allowed")
 @pytest.mark.parametrize("path", [*OPERATIONS, *ASSETS])
 def test_other_methods_are_405(api, path):
     response = api.post(path, token=None)
@@ -130,7 +128,6 @@ def test_other_methods_are_405(api, path):
 
 
 @for_every_service
-@pytest.mark.reaches("not_found")
 @pytest.mark.parametrize("path", [*OPERATIONS, *ASSETS, "/docs/token"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_page_that_is_off_is_404_as_any_unknown_path(make_api, settings, service, path, method):

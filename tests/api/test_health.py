@@ -53,7 +53,6 @@ def test_unreachable_database_is_not_ready_but_alive(request, make_api, service,
     assert api.get("/health/live").status_code == 200
 
 
-@pytest.mark.reaches("schema_outdated")
 @pytest.mark.parametrize(
     "statements",
     [

@@ -55,7 +55,6 @@ def test_both_header_names_mean_the_same_key(call):
     assert first.content == second.content == third.content
 
 
-@pytest.mark.reaches("invalid_request")
 @for_every_operation
 def test_two_different_keys_are_400_and_write_nothing(call, checksum):
     before = checksum()
@@ -67,7 +66,6 @@ def test_two_different_keys_are_400_and_write_nothing(call, checksum):
     assert checksum() == before
 
 
-@pytest.mark.reaches("invalid_request")
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "é", "a\tb"], ids=["empty", "long", "space", "accent", "tab"])
 @pytest.mark.parametrize("name", ["X-Idempotency-Key", "Idempotency-Key"])
 @for_every_operation
@@ -104,7 +102,6 @@ def test_keys_that_differ_in_case_are_different_keys(call, calls, request):
     assert not is_replay(response)
 
 
-@pytest.mark.reaches("idempotency_key_reused")
 @pytest.mark.parametrize("call", [*CREATIONS, "cancel_order"], indirect=True)
 def test_key_with_another_body_is_422_and_writes_nothing(call, checksum):
     headers = {"X-Idempotency-Key": unique("key")}
@@ -117,7 +114,6 @@ def test_key_with_another_body_is_422_and_writes_nothing(call, checksum):
     assert checksum() == before
 
 
-@pytest.mark.reaches("idempotency_key_reused")
 @pytest.mark.parametrize("operation", ["confirm_order", "cancel_order"])
 def test_key_with_another_order_is_422_and_changes_nothing(calls, checksum, operation):
     headers = {"X-Idempotency-Key": unique("key")}

@@ -17,7 +17,6 @@ def product():
     return {"sku": unique("SKU"), "name": "Keyboard", "price_cents": 4900, "stock": 3}
 
 
-@pytest.mark.reaches("unsupported_media_type")
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -43,7 +42,6 @@ def test_wrong_content_type_is_415(orders_api, refused, path, content_type):
     assert refusal(response) == (415, "unsupported_media_type")
 
 
-@pytest.mark.reaches("unsupported_media_type")
 def test_missing_content_type_is_415(orders_api, refused, product):
     response = refused(orders_api, "POST", "/products", body=json.dumps(product).encode())
 
@@ -67,7 +65,6 @@ def test_json_in_utf_8_is_accepted_however_it_is_written(orders_api, product, co
     assert response.status_code == 201
 
 
-@pytest.mark.reaches("length_required")
 @pytest.mark.parametrize("path", ["/products", "/orders", "/orders/1/confirm", "/orders/1/cancel"])
 @pytest.mark.parametrize("coding", ["chunked", "gzip, chunked", "identity"])
 def test_body_with_a_transfer_encoding_is_411(orders_api, refused, path, coding):
@@ -78,7 +75,6 @@ def test_body_with_a_transfer_encoding_is_411(orders_api, refused, path, coding)
     assert refusal(response) == (411, "length_required")
 
 
-@pytest.mark.reaches("payload_too_large")
 @pytest.mark.parametrize("path", ["/products", "/orders", "/orders/1/confirm", "/orders/1/cancel"])
 def test_body_one_byte_too_large_is_413(orders_api, refused, path):
     headers = {**JSON, "X-Idempotency-Key": unique("key")}
@@ -94,7 +90,6 @@ def test_body_of_the_largest_size_is_accepted(orders_api, product):
     assert orders_api.post("/products", body=body, headers=JSON).status_code == 201
 
 
-@pytest.mark.reaches("unsupported_media_type")
 @pytest.mark.parametrize("path", ["/products", "/orders"])
 def test_compressed_body_is_415(orders_api, refused, path):
     headers = {**JSON, "Content-Encoding": "gzip"}

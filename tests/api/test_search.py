@@ -122,7 +122,6 @@ def test_changed_product_is_found_by_its_new_name_only(orders_api, factory):
     assert found(orders_api, "/products", new) == {product["id"]}
 
 
-@pytest.mark.reaches("invalid_request")
 @pytest.mark.parametrize("search", ["x" * 101, "a\nb", "a\x00b", "\x7f"])
 @pytest.mark.parametrize(("api", "path"), [("customers_api", "/customers"), ("orders_api", "/products")])
 def test_search_against_the_contract_is_400(request, api, path, search):

@@ -41,7 +41,6 @@ def test_login_gives_a_token_for_two_hours_that_no_cache_keeps(log_in, factory, 
     assert customers_api.get("/customers", token=response.json["token"]).status_code == 200
 
 
-@pytest.mark.reaches("invalid_credentials")
 def test_wrong_name_wrong_password_and_inactive_operator_get_the_same_answer(log_in, factory):
     active = factory.make_operator(PASSWORD)
     inactive = factory.make_operator(PASSWORD, active=False)
@@ -87,7 +86,6 @@ def test_token_carries_the_name_as_it_is_stored(log_in, factory):
     assert f'"sub":"{username}"'.encode() in claims
 
 
-@pytest.mark.reaches("authentication_required")
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic ZGVtbzpkZW1v", "Token abc", "Bearerabc"])
 def test_request_without_a_bearer_token_is_401_with_a_bare_challenge(orders_api, checksum, header):
     before = checksum()
@@ -99,7 +97,6 @@ def test_request_without_a_bearer_token_is_401_with_a_bare_challenge(orders_api,
     assert checksum() == before
 
 
-@pytest.mark.reaches("authentication_required")
 def test_request_without_authorization_header_is_401(orders_api, checksum):
     before = checksum()
 
@@ -155,7 +152,6 @@ FORGERIES = {
 }
 
 
-@pytest.mark.reaches("invalid_token")
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES.keys())
 def test_forged_token_is_401_and_writes_nothing(orders_api, settings, make_token, checksum, forgery):
     before = checksum()
@@ -174,7 +170,6 @@ def test_forgery_that_changes_nothing_is_accepted(orders_api, settings, make_tok
     assert orders_api.post("/products", json=new_product(), token=token).status_code == 201
 
 
-@pytest.mark.reaches("invalid_token")
 @pytest.mark.parametrize(
     "token",
     ["abc", "a.b.c", "..", "....", "é.é.é", "null", "e30.e30.", base64.b64encode(b"[" * 9_999).decode() + ".e30.AA"],
@@ -200,7 +195,6 @@ def test_token_signed_with_the_previous_secret_is_accepted(make_orders_api, sett
     assert response.status_code == 201
 
 
-@pytest.mark.reaches("invalid_token")
 def test_token_signed_with_a_secret_that_was_rotated_away_is_refused(make_orders_api, settings, make_token, checksum):
     before = checksum()
     rotated = dataclasses.replace(settings, jwt_secrets=(PREVIOUS_SECRET, OTHER_SECRET))

@@ -1,7 +1,5 @@
 """Orders made by many at the same moment, with one key or one reference."""
 
-import pytest
-
 from tests.concurrency.answers import bodies, outcomes, replays, statuses
 from tests.factories import unique
 
@@ -19,7 +17,6 @@ def test_twenty_creates_with_one_key_are_one_order(desk, factory, key, at_once, 
     assert ledger.stock(product) == 48
 
 
-@pytest.mark.reaches("insufficient_stock")
 def test_forty_creates_with_one_key_beyond_stock_are_refused_alike(desk, factory, key, at_once, ledger):
     product, customer = factory.make_product(stock=1), factory.make_customer()
 
@@ -32,7 +29,6 @@ def test_forty_creates_with_one_key_beyond_stock_are_refused_alike(desk, factory
     assert (ledger.keys(key), ledger.stock(product), ledger.orders_of(customer)) == (0, 1, [])
 
 
-@pytest.mark.reaches("insufficient_stock")
 def test_a_refused_key_makes_one_order_when_the_stock_came_back(desk, factory, key, at_once, ledger):
     product, customer = factory.make_product(stock=0), factory.make_customer()
     refused = desk.create(customer, {product["id"]: 2}, key)
@@ -75,7 +71,6 @@ def test_an_expired_key_used_by_twenty_makes_one_new_order(desk, factory, key, a
     assert (ledger.stock(product), ledger.keys(key)) == (47, 1)
 
 
-@pytest.mark.reaches("duplicate_reference")
 def test_ten_orders_with_one_reference_are_one_order(desk, factory, at_once, ledger):
     customer = factory.make_customer()
     # A product each: on a common one they would queue before they come to the reference.

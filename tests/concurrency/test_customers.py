@@ -1,7 +1,5 @@
 """One customer, or one email, in the hands of many at the same moment."""
 
-import pytest
-
 from tests.concurrency.answers import outcomes
 from tests.factories import unique
 
@@ -29,7 +27,6 @@ def test_changes_of_different_fields_are_all_there(customers_api, factory, at_on
     ]
 
 
-@pytest.mark.reaches("email_taken")
 def test_of_ten_customers_with_one_email_one_is_made(customers_api, at_once, ledger):
     name = unique("race")
     emails = [f"{name}@example.test", f"{name.upper()}@Example.TEST"]
@@ -46,7 +43,6 @@ def test_of_ten_customers_with_one_email_one_is_made(customers_api, at_once, led
     assert ledger.living(emails[0]) == 1
 
 
-@pytest.mark.reaches("email_taken")
 def test_of_ten_customers_who_want_one_email_one_gets_it(customers_api, factory, at_once, ledger):
     made = [factory.make_customer() for _ in range(10)]
     email = f"{unique('wanted')}@example.test"

@@ -1,12 +1,9 @@
 """A key that is used for something else, or while its first request still runs."""
 
-import pytest
-
 from common.problems import CustomersUnavailable
 from tests.concurrency.answers import bodies, outcomes, replays, statuses
 
 
-@pytest.mark.reaches("idempotency_key_reused")
 def test_one_key_for_two_orders_confirms_one_of_them(desk, factory, settings, key, at_once, ledger):
     made = [factory.make_order(settings) for _ in range(2)]
 
@@ -17,7 +14,6 @@ def test_one_key_for_two_orders_confirms_one_of_them(desk, factory, settings, ke
     assert sorted(ledger.events(order) for order in made) == [["created"], ["created", "confirmed"]]
 
 
-@pytest.mark.reaches("idempotency_key_reused")
 def test_one_key_for_two_bodies_makes_one_order(desk, factory, key, at_once, ledger):
     product, customer = factory.make_product(stock=50), factory.make_customer()
 
@@ -103,7 +99,6 @@ def test_a_repeat_is_replayed_though_customers_went_down_meanwhile(desk, factory
     assert len(bodies(answers)) == 1
 
 
-@pytest.mark.reaches("idempotency_key_in_flight")
 def test_a_repeat_that_waits_too_long_is_told_to_come_back(
     desk, make_waiting_desk, factory, key, start, outsider, ledger
 ):
@@ -125,7 +120,6 @@ def test_a_repeat_that_waits_too_long_is_told_to_come_back(
     assert len(ledger.orders_of(customer)) == 1
 
 
-@pytest.mark.reaches("busy")
 def test_a_lock_that_outlasts_every_retry_is_503_and_leaves_nothing(
     desk, make_waiting_desk, factory, key, outsider, ledger, retries
 ):

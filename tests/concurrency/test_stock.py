@@ -2,12 +2,9 @@
 
 import random
 
-import pytest
-
 from tests.concurrency.answers import outcomes, statuses
 
 
-@pytest.mark.reaches("insufficient_stock")
 def test_twelve_buyers_of_the_last_five_get_five(desk, factory, at_once, ledger):
     product, customer = factory.make_product(stock=5), factory.make_customer()
 
@@ -19,7 +16,6 @@ def test_twelve_buyers_of_the_last_five_get_five(desk, factory, at_once, ledger)
     assert len(ledger.orders_of(customer)) == 5
 
 
-@pytest.mark.reaches("insufficient_stock")
 def test_an_order_that_waited_for_a_product_decides_on_what_was_left_of_it(desk, factory, start, outsider, ledger):
     product, customer = factory.make_product(stock=5), factory.make_customer()
     outsider.lock_product(product)
@@ -106,7 +102,6 @@ def test_a_new_price_and_a_correction_at_once_are_both_there(desk, factory, orde
     assert [(row["price_cents"], row["stock"], row["name"]) for row in shown] == [(200, 11, "Renamed")] * 10
 
 
-@pytest.mark.reaches("precondition_failed")
 def test_of_two_changes_with_one_etag_the_second_is_refused(desk, factory, at_once, ledger):
     products = [factory.make_product(stock=10) for _ in range(10)]
 

@@ -13,6 +13,7 @@ import mysql.connector
 import pytest
 import requests
 
+from tests.contract_client import CODES_SEEN
 from tests.system.conftest import Operator, Shop, free_ports, wait_until
 from tests.system.mysql_server import OwnServer
 from tests.system.services import Service, Services, connect, prepare
@@ -81,9 +82,8 @@ def test_service_starts_without_a_database_and_becomes_ready_when_it_comes(servi
     assert [readiness(service.base) for service in services.both] == [(200, None)] * 2
 
 
-@pytest.mark.reaches("database_read_only")
 @pytest.mark.parametrize("variable", ["read_only", "super_read_only", "transaction_read_only"])
-def test_read_only_database_is_not_ready(server, services, operator, codes, variable):
+def test_read_only_database_is_not_ready(server, services, operator, variable):
     with root_of(server) as cursor:
         cursor.execute(f"SET GLOBAL {variable} = ON")
         try:
@@ -91,7 +91,7 @@ def test_read_only_database_is_not_ready(server, services, operator, codes, vari
         finally:
             cursor.execute(f"SET GLOBAL {variable} = OFF")
             cursor.execute("SET GLOBAL read_only = OFF")  # super_read_only has set it
-    codes.add("database_read_only")
+    CODES_SEEN.add("database_read_only")
 
     wait_until(lambda: readiness(services.orders) == (200, None), seconds=2)
 
