@@ -6,6 +6,7 @@ A responder finds what was checked in `req.context`, see `RequestContext`.
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -101,6 +102,17 @@ class ContractMiddleware:
                 key=checked.key,
                 fingerprint=idempotency.fingerprint(req.method, req.path, checked.body),
             )
+
+    def process_response(self, req: Request, resp: falcon.Response, resource: object, req_succeeded: bool):
+        """Read a body that was refused unread.
+
+        gunicorn would read it after the answer, by when the connection's next request may follow
+        it: what it reads of that one it leaves lying until more comes.
+        """
+        is_chunked = req.get_header("Transfer-Encoding") is not None
+        if not is_chunked and 0 < (req.content_length or 0) <= MAX_BODY_BYTES:
+            with suppress(OSError):  # the client has stopped in the middle
+                req.bounded_stream.exhaust()
 
 
 def _read_bytes(req):

@@ -169,6 +169,21 @@ def test_length_alone_is_413_before_any_of_the_body_was_sent(stack):
     assert (answer.status, answer.code) == (413, "payload_too_large")
 
 
+def test_refusal_comes_after_the_body_and_the_next_request_is_answered(stack):
+    head = request("POST", "/products", HOST, "Content-Length: 2")
+    with Connection(stack.orders) as connection:
+        connection.send(head)
+        with pytest.raises(TimeoutError):
+            connection.read(timeout=1)
+    with Connection(stack.orders) as connection:
+        connection.send(head + b"{}")
+        refused = connection.read()
+        connection.send(HEALTH)
+        healthy = connection.read()
+
+    assert (refused.code, healthy.status) == ("authentication_required", 200)
+
+
 # --- methods and targets ---------------------------------------------------------------
 
 
