@@ -12,7 +12,7 @@ from common.contract import load
 from common.database import Database
 from customers.representations import internal_customer_to_json
 from customers.workflows import get_customer
-from tests.contract_client import ContractClient
+from tests.contract_client import ContractClient, refusal
 from tests.factories import Factory, order_request, unique
 
 
@@ -151,16 +151,16 @@ def factory(database, clock):
 
 @pytest.fixture
 def refused(checksum):
-    """`refused(api, method, path, …)` sends what must be refused; checks that it wrote nothing and harmed nothing."""
+    """`refused((status, code), send, …)` calls `send(…)`, which must be refused so and write nothing."""
 
-    def send(api, method, path, **arguments):
+    def check(expected, send, *arguments, **named):
         before = checksum()
-        response = api.request(method, path, **arguments)
+        response = send(*arguments, **named)
+        assert refusal(response) == expected
         assert checksum() == before
-        assert api.get("/health").json["ok"] is True
         return response
 
-    return send
+    return check
 
 
 KEYED_OPERATIONS = ["create_customer", "create_product", "create_order", "confirm_order", "cancel_order"]

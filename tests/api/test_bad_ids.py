@@ -34,14 +34,10 @@ for_every_no_id = pytest.mark.parametrize("text", NO_IDS.values(), ids=NO_IDS.ke
 
 @for_every_no_id
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_no_id_of_a_customer_is_404(customers_api, factory, checksum, method, text):
+def test_no_id_of_a_customer_is_404(customers_api, factory, refused, method, text):
     factory.make_customer()
-    before = checksum()
 
-    response = customers_api.request(method, f"/customers/{text}", json={"phone": "555"})
-
-    assert refusal(response) == (404, "not_found")
-    assert checksum() == before
+    refused((404, "not_found"), customers_api.request, method, f"/customers/{text}", json={"phone": "555"})
 
 
 @for_every_no_id
@@ -53,26 +49,22 @@ def test_no_id_on_the_internal_route_is_404(customers_api, service_token, text):
 
 @for_every_no_id
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
-def test_no_id_of_a_product_is_404(orders_api, checksum, method, text):
-    before = checksum()
-
-    response = orders_api.request(method, f"/products/{text}", json={"stock_delta": 1})
-
-    assert refusal(response) == (404, "not_found")
-    assert checksum() == before
+def test_no_id_of_a_product_is_404(orders_api, refused, method, text):
+    refused((404, "not_found"), orders_api.request, method, f"/products/{text}", json={"stock_delta": 1})
 
 
 @for_every_no_id
 @pytest.mark.parametrize(
     ("method", "suffix"), [("GET", ""), ("GET", "/events"), ("POST", "/confirm"), ("POST", "/cancel")]
 )
-def test_no_id_of_an_order_is_404(orders_api, checksum, method, suffix, text):
-    before = checksum()
-
-    response = orders_api.request(method, f"/orders/{text}{suffix}", headers={"X-Idempotency-Key": unique("key")})
-
-    assert refusal(response) == (404, "not_found")
-    assert checksum() == before
+def test_no_id_of_an_order_is_404(orders_api, refused, method, suffix, text):
+    refused(
+        (404, "not_found"),
+        orders_api.request,
+        method,
+        f"/orders/{text}{suffix}",
+        headers={"X-Idempotency-Key": unique("key")},
+    )
 
 
 def test_largest_id_is_an_id(orders_api):

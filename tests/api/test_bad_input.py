@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from tests.contract_client import refusal
 from tests.factories import order_request, unique
 
 JSON = {"Content-Type": "application/json"}
@@ -47,9 +46,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
 def test_body_that_is_not_strict_json_is_400(orders_api, refused, body):
-    response = refused(orders_api, "POST", "/products", body=body, headers=JSON)
-
-    assert refusal(response) == (400, "malformed_json")
+    refused((400, "malformed_json"), orders_api.post, "/products", body=body, headers=JSON)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +64,9 @@ def test_body_that_is_not_strict_json_is_400(orders_api, refused, body):
 def test_every_operation_with_a_body_wants_strict_json(request, refused, api, method, path):
     headers = {**JSON, "X-Idempotency-Key": unique("key")}
 
-    response = refused(request.getfixturevalue(api), method, path, body=b'{"a":NaN}', headers=headers)
-
-    assert refusal(response) == (400, "malformed_json")
+    refused(
+        (400, "malformed_json"), request.getfixturevalue(api).request, method, path, body=b'{"a":NaN}', headers=headers
+    )
 
 
 AGAINST_THE_CONTRACT = {
@@ -103,9 +100,8 @@ AGAINST_THE_CONTRACT = {
 
 @pytest.mark.parametrize(("body", "pointer", "code"), AGAINST_THE_CONTRACT.values(), ids=AGAINST_THE_CONTRACT.keys())
 def test_body_against_the_contract_is_400_with_its_place(orders_api, refused, body, pointer, code):
-    response = refused(orders_api, "POST", "/products", body=body.encode(), headers=JSON)
+    response = refused((400, "invalid_request"), orders_api.post, "/products", body=body.encode(), headers=JSON)
 
-    assert refusal(response) == (400, "invalid_request")
     assert (pointer, code) in {(error["pointer"], error["code"]) for error in response.json["errors"]}
 
 
@@ -139,9 +135,8 @@ def test_order_against_the_contract_is_400_with_its_place(
 ):
     request = order_request(factory.make_customer(), (factory.make_product(), 1)) | changes
 
-    response = refused(orders_api, "POST", "/orders", json=request)
+    response = refused((400, "invalid_request"), orders_api.post, "/orders", json=request)
 
-    assert refusal(response) == (400, "invalid_request")
     assert (pointer, code) in {(error["pointer"], error["code"]) for error in response.json["errors"]}
     assert stub_customers.calls == 0
 
@@ -149,9 +144,8 @@ def test_order_against_the_contract_is_400_with_its_place(
 def test_hundred_broken_lines_give_twenty_errors_at_most(orders_api, refused):
     request = {"customer_id": 1, "items": [{"product_id": 0, "qty": 0}] * 100}
 
-    response = refused(orders_api, "POST", "/orders", json=request)
+    response = refused((400, "invalid_request"), orders_api.post, "/orders", json=request)
 
-    assert refusal(response) == (400, "invalid_request")
     assert len(response.json["errors"]) == 20
 
 
@@ -175,9 +169,8 @@ def test_hundred_broken_lines_give_twenty_errors_at_most(orders_api, refused):
 def test_refused_value_is_never_echoed(customers_api, refused, field, value):
     request = {"name": "A", "email": f"{unique('a')}@example.test", field: value}
 
-    response = refused(customers_api, "POST", "/customers", json=request)
+    response = refused((400, "invalid_request"), customers_api.post, "/customers", json=request)
 
-    assert refusal(response) == (400, "invalid_request")
     assert "refusedvalue" not in response.text
 
 

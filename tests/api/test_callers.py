@@ -22,17 +22,15 @@ def order(factory, settings):
 
 
 @pytest.mark.parametrize(("method", "path"), CUSTOMER_WRITES)
-def test_viewer_may_not_write_customers(customers_api, make_token, checksum, method, path):
-    before = checksum()
+def test_viewer_may_not_write_customers(customers_api, make_token, refused, method, path):
+    response = refused(
+        (403, "insufficient_scope"), customers_api.request, method, path, token=make_token(role="viewer")
+    )
 
-    response = customers_api.request(method, path, token=make_token(role="viewer"))
-
-    assert refusal(response) == (403, "insufficient_scope")
     assert (
         response.headers["WWW-Authenticate"]
         == 'Bearer realm="b2b", error="insufficient_scope", scope="customers:write"'
     )
-    assert checksum() == before
 
 
 @pytest.mark.parametrize(
@@ -43,14 +41,10 @@ def test_viewer_may_not_write_customers(customers_api, make_token, checksum, met
         *((method, path, "orders:write") for method, path in ORDER_WRITES),
     ],
 )
-def test_viewer_may_not_write_products_and_orders(orders_api, make_token, checksum, method, path, scope):
-    before = checksum()
+def test_viewer_may_not_write_products_and_orders(orders_api, make_token, refused, method, path, scope):
+    response = refused((403, "insufficient_scope"), orders_api.request, method, path, token=make_token(role="viewer"))
 
-    response = orders_api.request(method, path, token=make_token(role="viewer"))
-
-    assert refusal(response) == (403, "insufficient_scope")
     assert response.headers["WWW-Authenticate"] == f'Bearer realm="b2b", error="insufficient_scope", scope="{scope}"'
-    assert checksum() == before
 
 
 @pytest.mark.parametrize("path", ["/customers", "/customers/{id}"])
@@ -98,23 +92,13 @@ def test_operator_may_not_use_the_internal_route(customers_api, factory):
 
 
 @pytest.mark.parametrize(("method", "path"), CUSTOMER_READS + CUSTOMER_WRITES)
-def test_service_token_may_not_use_customers(customers_api, service_token, checksum, method, path):
-    before = checksum()
-
-    response = customers_api.request(method, path, token=service_token)
-
-    assert refusal(response) == (403, "caller_not_allowed")
-    assert checksum() == before
+def test_service_token_may_not_use_customers(customers_api, service_token, refused, method, path):
+    refused((403, "caller_not_allowed"), customers_api.request, method, path, token=service_token)
 
 
 @pytest.mark.parametrize(("method", "path"), PRODUCT_ROUTES)
-def test_service_token_may_not_use_products(orders_api, service_token, checksum, method, path):
-    before = checksum()
-
-    response = orders_api.request(method, path, token=service_token)
-
-    assert refusal(response) == (403, "caller_not_allowed")
-    assert checksum() == before
+def test_service_token_may_not_use_products(orders_api, service_token, refused, method, path):
+    refused((403, "caller_not_allowed"), orders_api.request, method, path, token=service_token)
 
 
 def test_previous_service_token_is_accepted(make_orders_api, settings, service_token):
@@ -176,23 +160,30 @@ def test_operator_can_not_act_for_another_operator(orders_api, factory, make_tok
 
 
 @pytest.mark.parametrize("name", ["a b", "x" * 65, "a;b", "é"])
-def test_malformed_name_to_act_for_is_400_and_takes_nothing(orders_api, factory, service_token, checksum, name):
+def test_malformed_name_to_act_for_is_400_and_takes_nothing(orders_api, factory, service_token, refused, name):
     request = order_request(factory.make_customer(), (factory.make_product(), 1))
-    before = checksum()
 
-    response = orders_api.post("/orders", json=request, token=service_token, headers={"X-On-Behalf-Of": name})
+    response = refused(
+        (400, "invalid_request"),
+        orders_api.post,
+        "/orders",
+        json=request,
+        token=service_token,
+        headers={"X-On-Behalf-Of": name},
+    )
 
-    assert refusal(response) == (400, "invalid_request")
     assert response.json["errors"][0]["pointer"] == "header:X-On-Behalf-Of"
-    assert checksum() == before
 
 
 @pytest.mark.parametrize("name", ["service", "system"])
-def test_names_that_the_audit_trail_reserves_can_not_be_acted_for(orders_api, factory, service_token, checksum, name):
+def test_names_that_the_audit_trail_reserves_can_not_be_acted_for(orders_api, factory, service_token, refused, name):
     request = order_request(factory.make_customer(), (factory.make_product(), 1))
-    before = checksum()
 
-    response = orders_api.post("/orders", json=request, token=service_token, headers={"X-On-Behalf-Of": name})
-
-    assert refusal(response) == (400, "invalid_request")
-    assert checksum() == before
+    refused(
+        (400, "invalid_request"),
+        orders_api.post,
+        "/orders",
+        json=request,
+        token=service_token,
+        headers={"X-On-Behalf-Of": name},
+    )

@@ -25,23 +25,22 @@ class InterruptedDatabase(Database):
         return super().transact(interrupted)
 
 
-def test_connection_killed_in_the_middle_is_503_and_rolls_back(make_orders_api, make_database, factory, kill, checksum):
+def test_connection_killed_in_the_middle_is_503_and_rolls_back(make_orders_api, make_database, factory, kill, refused):
     def lose_connection(tx):
         kill(tx)
         tx.execute("SELECT 1")
 
     api = make_orders_api(database=make_database(InterruptedDatabase, before_commit=lose_connection))
     request = order_request(factory.make_customer(), (factory.make_product(), 1))
-    before = checksum()
 
-    response = api.post("/orders", json=request, headers={"X-Idempotency-Key": unique("key")})
+    response = refused(
+        (503, "database_unavailable"), api.post, "/orders", json=request, headers={"X-Idempotency-Key": unique("key")}
+    )
 
-    assert refusal(response) == (503, "database_unavailable")
     assert int(response.headers["Retry-After"]) >= 1
-    assert checksum() == before
 
 
-def test_failed_commit_is_503_and_not_retried(make_orders_api, make_database, factory, kill, checksum):
+def test_failed_commit_is_503_and_not_retried(make_orders_api, make_database, factory, kill, refused):
     runs = []
 
     def lose_connection(tx):
@@ -50,13 +49,10 @@ def test_failed_commit_is_503_and_not_retried(make_orders_api, make_database, fa
 
     api = make_orders_api(database=make_database(InterruptedDatabase, before_commit=lose_connection))
     request = order_request(factory.make_customer(), (factory.make_product(), 1))
-    before = checksum()
 
-    response = api.post("/orders", json=request)
+    refused((503, "database_unavailable"), api.post, "/orders", json=request)
 
-    assert refusal(response) == (503, "database_unavailable")
     assert len(runs) == 1
-    assert checksum() == before
 
 
 def test_same_key_succeeds_after_a_failed_commit(make_orders_api, orders_api, make_database, factory, kill):
@@ -98,19 +94,16 @@ def test_database_that_lets_nobody_in_is_503(make_orders_api, make_database, dat
 
 
 def test_lock_that_is_never_free_is_503_after_bounded_retries(
-    make_orders_api, make_database, factory, other_connection, checksum
+    make_orders_api, make_database, factory, other_connection, refused
 ):
     product = factory.make_product(stock=5)
     request, pauses = order_request(factory.make_customer(), (product, 1)), []
     database = make_database(sleep=pauses.append)
     database.read(lambda cursor: cursor.execute("SET SESSION innodb_lock_wait_timeout = 1"))
-    before = checksum()
     other_connection.cursor().execute("UPDATE products SET stock = 0 WHERE id = %s", (product["id"],))
 
-    response = make_orders_api(database=database).post("/orders", json=request)
-    other_connection.rollback()
+    response = refused((503, "busy"), make_orders_api(database=database).post, "/orders", json=request)
 
-    assert refusal(response) == (503, "busy")
+    other_connection.rollback()
     assert int(response.headers["Retry-After"]) >= 1
     assert len(pauses) >= 1
-    assert checksum() == before

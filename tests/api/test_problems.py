@@ -37,14 +37,10 @@ def test_unknown_address_is_404(orders_api, method, path):
         ("orders_api", "POST", "/orders/1/events", {"GET"}),
     ],
 )
-def test_method_that_a_path_does_not_take_is_405_naming_those_it_takes(request, checksum, api, method, path, allowed):
-    before = checksum()
+def test_method_that_a_path_does_not_take_is_405_naming_those_it_takes(request, refused, api, method, path, allowed):
+    response = refused((405, "method_not_allowed"), request.getfixturevalue(api).request, method, path)
 
-    response = request.getfixturevalue(api).request(method, path)
-
-    assert refusal(response) == (405, "method_not_allowed")
     assert set(response.headers["Allow"].split(", ")) - {"OPTIONS"} == allowed
-    assert checksum() == before
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "image/*", "*/*;q=0", "rubbish", ""])
@@ -101,14 +97,14 @@ def test_request_without_an_id_gets_one(orders_api):
     assert len({orders_api.get("/health").headers["X-Request-ID"] for _ in range(3)}) == 3
 
 
-def test_failure_of_ours_is_500_that_says_only_its_request_id(orders_api, factory, stub_customers, checksum, caplog):
+def test_failure_of_ours_is_500_that_says_only_its_request_id(orders_api, factory, stub_customers, refused, caplog):
     stub_customers.problem = RuntimeError("SELECT password_hash FROM operators: s3cret")
     request = order_request(factory.make_customer(), (factory.make_product(), 1))
-    before = checksum()
 
-    response = orders_api.post("/orders", json=request, headers={"X-Request-ID": "the-request"})
+    response = refused(
+        (500, "internal_error"), orders_api.post, "/orders", json=request, headers={"X-Request-ID": "the-request"}
+    )
 
-    assert refusal(response) == (500, "internal_error")
     assert response.json == {
         "type": "urn:problem-type:b2b:internal_error",
         "title": "Internal error",
@@ -119,7 +115,6 @@ def test_failure_of_ours_is_500_that_says_only_its_request_id(orders_api, factor
         "request_id": "the-request",
     }
     assert "s3cret" not in str(response.headers)
-    assert checksum() == before
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "the-request" in record.getMessage()
     assert "s3cret" in str(record.exc_info[1])
