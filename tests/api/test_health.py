@@ -31,7 +31,7 @@ def make_schema(other_connection, database_settings):
 
 
 @APIS
-@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
 def test_health_needs_no_token(request, make_api, service, path):
     response = request.getfixturevalue(make_api)().get(path, token=None)
 

@@ -28,16 +28,6 @@ def test_key_refused_for_short_stock_succeeds_when_stock_comes(orders_api, facto
     assert factory.stock_of(product["id"]) == 0
 
 
-def test_key_of_a_refusal_may_serve_another_body(orders_api, factory, headers):
-    customer, product = factory.make_customer(), factory.make_product()
-    refused = orders_api.post("/orders", json=order_request(customer, ({"id": 2**63 - 1}, 1)), headers=headers)
-
-    response = orders_api.post("/orders", json=order_request(customer, (product, 1)), headers=headers)
-
-    assert refusal(refused) == (404, "product_not_found")
-    assert response.status_code == 201
-
-
 def test_key_refused_while_customers_is_down_succeeds_later(orders_api, factory, stub_customers, checksum, headers):
     request = order_request(factory.make_customer(), (factory.make_product(), 1))
     stub_customers.problem = CustomersUnavailable()
@@ -50,12 +40,6 @@ def test_key_refused_while_customers_is_down_succeeds_later(orders_api, factory,
 
     assert refusal(refused) == (503, "customers_unavailable")
     assert response.status_code == 201
-
-
-def test_key_refused_for_its_customer_leaves_no_trace(orders_api, factory, refused, headers):
-    request = order_request({"id": 2**63 - 1}, (factory.make_product(), 1))
-
-    refused((404, "customer_not_found"), orders_api.post, "/orders", json=request, headers=headers)
 
 
 def test_key_refused_for_a_taken_email_succeeds_when_it_is_free(customers_api, factory, checksum, headers):
@@ -83,24 +67,6 @@ def test_key_of_a_refused_confirm_leaves_no_trace(orders_api, factory, settings,
     orders_api.post(f"/orders/{order['id']}/cancel")
 
     refused((409, "order_state_conflict"), orders_api.post, f"/orders/{order['id']}/confirm", headers=headers)
-
-
-def test_key_of_a_refused_cancel_leaves_no_trace(orders_api, factory, settings, refused, clock, headers):
-    order = factory.make_order(settings)
-    orders_api.post(f"/orders/{order['id']}/confirm", headers=headers)
-    clock.advance(seconds=601)
-
-    refused((409, "cancel_window_closed"), orders_api.post, f"/orders/{order['id']}/cancel", headers=headers)
-
-
-def test_key_of_a_malformed_request_may_serve_the_mended_one(orders_api, factory, headers):
-    request = order_request(factory.make_customer(), (factory.make_product(), 1))
-    refused = orders_api.post("/orders", json={**request, "colour": "red"}, headers=headers)
-
-    response = orders_api.post("/orders", json=request, headers=headers)
-
-    assert refusal(refused) == (400, "invalid_request")
-    assert response.status_code == 201
 
 
 def test_replay_needs_no_customers(orders_api, factory, stub_customers, headers):

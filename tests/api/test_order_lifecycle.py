@@ -168,18 +168,6 @@ def test_length_of_the_window_is_a_setting(make_orders_api, settings, order, clo
     assert api.get(f"/orders/{order['id']}").json["allowed_actions"] == []
 
 
-def test_allowed_actions_lose_cancel_when_the_window_closes(orders_api, order, clock):
-    confirm(orders_api, order)
-    clock.advance(seconds=WINDOW_SECONDS)
-    open_window = orders_api.get(f"/orders/{order['id']}")
-    clock.advance(microseconds=1)
-
-    closed_window = orders_api.get(f"/orders/{order['id']}")
-
-    assert open_window.json["allowed_actions"] == ["cancel"]
-    assert closed_window.json["allowed_actions"] == []
-
-
 def test_entity_tag_changes_when_the_window_closes(orders_api, order, clock):
     confirm(orders_api, order)
     path = f"/orders/{order['id']}"

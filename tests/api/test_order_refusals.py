@@ -89,8 +89,7 @@ def test_reference_of_another_order_of_the_customer_is_409(orders_api, factory, 
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", ""), ("GET", "/events"), ("POST", "/confirm"), ("POST", "/cancel")],
+    ("method", "path"), [("GET", ""), ("GET", "/events"), ("POST", "/confirm"), ("POST", "/cancel")]
 )
 def test_order_that_never_was_is_404(orders_api, refused, method, path):
     refused(

@@ -6,7 +6,7 @@ import pytest
 
 from common.problems import REGISTRY
 from tests.contract_client import refusal
-from tests.factories import order_request, unique
+from tests.factories import order_request
 
 
 @pytest.mark.parametrize("path", ["/", "/order", "/orders/1/ship", "/orders/1/cancel/", "/../etc", "/customers"])
@@ -22,16 +22,13 @@ def test_unknown_address_is_404(orders_api, method, path):
     ("api", "method", "path", "allowed"),
     [
         ("customers_api", "DELETE", "/customers", {"GET", "POST"}),
-        ("customers_api", "PATCH", "/customers/1", {"GET", "PUT", "DELETE"}),
         ("customers_api", "POST", "/customers/1", {"GET", "PUT", "DELETE"}),
         ("customers_api", "POST", "/internal/customers/1", {"GET"}),
         ("customers_api", "GET", "/auth/token", {"POST"}),
-        ("customers_api", "POST", "/health", {"GET"}),
         ("orders_api", "PUT", "/products", {"GET", "POST"}),
         ("orders_api", "DELETE", "/products/1", {"GET", "PATCH"}),
         ("orders_api", "PATCH", "/orders", {"GET", "POST"}),
         ("orders_api", "PUT", "/orders/1", {"GET"}),
-        ("orders_api", "DELETE", "/orders/1", {"GET"}),
         ("orders_api", "GET", "/orders/1/confirm", {"POST"}),
         ("orders_api", "PUT", "/orders/1/cancel", {"POST"}),
         ("orders_api", "POST", "/orders/1/events", {"GET"}),
@@ -93,10 +90,6 @@ def test_malformed_request_id_is_replaced_by_a_new_one(orders_api, given, path):
     assert {len(text) for text in ids} == {32}
 
 
-def test_request_without_an_id_gets_one(orders_api):
-    assert len({orders_api.get("/health").headers["X-Request-ID"] for _ in range(3)}) == 3
-
-
 def test_failure_of_ours_is_500_that_says_only_its_request_id(orders_api, factory, stub_customers, refused, caplog):
     stub_customers.problem = RuntimeError("SELECT password_hash FROM operators: s3cret")
     request = order_request(factory.make_customer(), (factory.make_product(), 1))
@@ -120,28 +113,7 @@ def test_failure_of_ours_is_500_that_says_only_its_request_id(orders_api, factor
     assert "s3cret" in str(record.exc_info[1])
 
 
-def test_service_goes_on_after_a_failure(orders_api, factory, stub_customers):
-    request = order_request(factory.make_customer(), (factory.make_product(), 1))
-    headers = {"X-Idempotency-Key": unique("key")}
-    stub_customers.problem = RuntimeError()
-    failed = orders_api.post("/orders", json=request, headers=headers)
-    stub_customers.problem = None
+def test_options_needs_no_token(orders_api):
+    response = orders_api.request("OPTIONS", "/orders", token=None)
 
-    response = orders_api.post("/orders", json=request, headers=headers)
-
-    assert (failed.status_code, response.status_code) == (500, 201)
-
-
-@pytest.mark.parametrize(("api", "service"), [("customers_api", "customers"), ("orders_api", "orders")])
-def test_health_needs_no_token_and_no_database(request, api, service):
-    response = request.getfixturevalue(api).get("/health", token=None)
-
-    assert response.json == {"ok": True, "status": "ok", "service": service}
-
-
-@pytest.mark.parametrize("path", ["/health", "/products", "/orders"])
-def test_options_needs_no_token(orders_api, path):
-    response = orders_api.request("OPTIONS", path, token=None)
-
-    assert response.status_code == 200
-    assert "GET" in response.headers["Allow"]
+    assert (response.status_code, "GET" in response.headers["Allow"]) == (200, True)

@@ -25,14 +25,6 @@ def test_added_product_is_answered_and_found_at_its_location(orders_api):
     assert orders_api.get(response.headers["Location"]).content == response.content
 
 
-def test_fields_come_in_the_documented_order(orders_api):
-    response = orders_api.post("/products", json=new_product())
-
-    assert list(response.json) == [
-        "id", "sku", "name", "price_cents", "stock", "active", "created_at", "updated_at",
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize("fields", [{"price_cents": 0, "stock": 0}, {"price_cents": 100_000_000, "stock": MAX_STOCK}])
 def test_bounds_of_price_and_stock_are_accepted(orders_api, fields):
     response = orders_api.post("/products", json=new_product(**fields))
@@ -51,9 +43,14 @@ def test_bounds_of_price_and_stock_are_accepted(orders_api, fields):
         ("sku", "", "min_length"),
         ("sku", "x" * 65, "max_length"),
         ("sku", " A", "pattern"),
-        ("sku", "A B", "pattern"),
         ("sku", "É", "pattern"),
-        ("sku", 7, "type"),
+        ("stock", 2**63, "maximum"),
+        ("price_cents", 1.0, "type"),
+        ("price_cents", float("1e300"), "type"),
+        *(("name", f"A{character}B", "pattern") for character in "\0\t\x1b\x7f"),
+        ("name", "A\n", "pattern"),
+        ("name", {"a": 1}, "type"),
+        ("colour", "red", "additional_properties"),
         ("name", "x" * 201, "max_length"),
         ("name", " A", "pattern"),
         ("name", None, "type"),
@@ -64,7 +61,8 @@ def test_bounds_of_price_and_stock_are_accepted(orders_api, fields):
 def test_field_out_of_bounds_is_400_with_its_pointer(orders_api, refused, field, value, code):
     response = refused((400, "invalid_request"), orders_api.post, "/products", json=new_product(**{field: value}))
 
-    assert (f"#/{field}", code) in {(error["pointer"], error["code"]) for error in response.json["errors"]}
+    pointer = "#" if code == "additional_properties" else f"#/{field}"
+    assert (pointer, code) in {(error["pointer"], error["code"]) for error in response.json["errors"]}
 
 
 @pytest.mark.parametrize("change", [str.lower, str.upper])
@@ -84,11 +82,9 @@ def test_product_that_never_was_is_404(orders_api, refused, method):
     [
         ({"name": "Laptop Pro 2"}, {"name": "Laptop Pro 2"}),
         ({"price_cents": 0}, {"price_cents": 0}),
-        ({"stock": 0}, {"stock": 0}),
         ({"stock": 7}, {"stock": 7}),
         ({"stock_delta": 20}, {"stock": 30}),
         ({"stock_delta": -10}, {"stock": 0}),
-        ({"stock_delta": 0}, {"stock": 10}),
         ({"active": False}, {"active": False}),
         ({"stock_delta": -1, "name": "B", "active": False}, {"stock": 9, "name": "B", "active": False}),
     ],
@@ -137,10 +133,8 @@ def test_delta_below_zero_is_409_naming_what_there_is_and_changes_nothing(orders
         {},
         {"stock": 1, "stock_delta": 1},
         {"sku": "NEW"},
-        {"stock": -1},
         {"stock_delta": MAX_STOCK + 1},
         {"stock_delta": -MAX_STOCK - 1},
-        {"active": 1},
         {"active": None},
         {"name": None},
     ],

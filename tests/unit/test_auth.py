@@ -9,7 +9,7 @@ import pytest
 
 from common import times
 from common.auth import ROLES, TOKEN_SECONDS, Authenticator, Caller
-from common.problems import AuthenticationRequired, InvalidToken
+from common.problems import InvalidToken
 from tests.factories import forge_token
 
 SECRET = "c" * 32
@@ -64,13 +64,6 @@ def test_kid_of_one_secret_with_the_signature_of_the_other_is_refused(rotated):
         authenticator.identify("Bearer " + forge_token(token, PREVIOUS))
 
 
-def test_token_says_nothing_of_the_secret(rotated):
-    token = Authenticator(rotated).issue_token("maria", "viewer", times.utc_now())
-
-    assert SECRET not in token
-    assert forge_token(token, SECRET) != forge_token(token, PREVIOUS)
-
-
 def test_token_is_verified_once(rotated, monkeypatch):
     authenticator = Authenticator(rotated)
     header = "Bearer " + authenticator.issue_token("maria", "viewer", times.utc_now())
@@ -112,12 +105,6 @@ def test_token_past_the_leeway_is_refused(rotated, clock):
 
     with pytest.raises(InvalidToken):
         authenticator.identify("Bearer " + authenticator.issue_token("maria", "viewer", clock()))
-
-
-@pytest.mark.parametrize("header", [None, "", "Bearer", "bearer  ", "Basic abc", "BearerX abc"])
-def test_no_bearer_token_is_authentication_required(rotated, header):
-    with pytest.raises(AuthenticationRequired):
-        Authenticator(rotated).identify(header)
 
 
 @pytest.mark.parametrize("token", ["s" * 32, "t" * 32])

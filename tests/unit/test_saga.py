@@ -6,7 +6,7 @@ import pytest
 
 from common.problems import UpstreamBroken, UpstreamTimeout
 from lambda_orchestrator.clients import Done, Refused, Unknown
-from lambda_orchestrator.saga import MIN_CALL_SECONDS, StepRefused, make_body
+from lambda_orchestrator.saga import MIN_CALL_SECONDS, StepRefused
 from tests.unit.conftest import (
     CALL_HEADERS,
     CONFIRMED,
@@ -169,16 +169,3 @@ def test_every_unknown_outcome_is_logged(run, time):
         ("create_order", 1, False),
         ("confirm_order", 1, True),
     ]
-
-
-def test_refused_step_is_not_a_registered_code():
-    with pytest.raises(StepRefused) as caught:
-        raise StepRefused(Refused(409, {"code": "sku_taken"}), step="create_order")
-
-    assert caught.value.code == "sku_taken"
-
-
-def test_equal_orders_give_equal_bytes():
-    order = make_order("CONFIRMED")
-
-    assert make_body("c", CUSTOMER, order) == make_body("c", dict(CUSTOMER), dict(order))

@@ -7,15 +7,7 @@ from common.search import escaped
 
 @pytest.mark.parametrize(
     ("text", "pattern"),
-    [
-        ("abc", "abc"),
-        ("100%", "100|%"),
-        ("a_b", "a|_b"),
-        ("x|y", "x||y"),
-        ("|%", "|||%"),
-        ("a\\b", "a\\b"),
-        ("", ""),
-    ],
+    [("abc", "abc"), ("100%", "100|%"), ("a_b", "a|_b"), ("x|y", "x||y"), ("|%", "|||%"), ("a\\b", "a\\b"), ("", "")],
 )
 def test_special_characters_of_like_are_escaped(text, pattern):
     assert escaped(text) == pattern
