@@ -17,7 +17,27 @@ HEADERS = {"X-Request-ID": "abc", "traceparent": "00-trace"}
 FOUND = Reply(200, CUSTOMER)
 CREDENTIALS = {"username": "maria", "password": "of her own"}
 TOKEN_ANSWER = {"token": "a.b.c", "token_type": "Bearer", "expires_in": 7200}
-FAILED = Reply(503, make_problem(503, "busy"))
+WRONG_CREDENTIALS = Reply(401, make_problem(401, "invalid_credentials"))
+
+# What is neither a customer nor a token.
+UNUSABLE = {
+    "503": Reply(503, make_problem(503, "busy")),
+    "401": Reply(401, make_problem(401, "invalid_token")),
+    "404 of a wrong address": Reply(404, make_problem(404, "not_found")),
+    "404 HTML": Reply(404, b"<html>"),
+    "404 with a list": Reply(404, ["customer_not_found"]),
+    "redirect": Reply(302, b"", {"Location": "/elsewhere"}),
+    "HTML": Reply(200, b"<html>"),
+    "another customer": Reply(200, {**CUSTOMER, "id": 2}),
+    "a field too many": Reply(200, {**CUSTOMER, "password": "x"}),
+    "an id of text": Reply(200, {**CUSTOMER, "id": "1"}),
+    "an array": Reply(200, [CUSTOMER]),
+    "201": Reply(201, CUSTOMER),
+    "a name that is no text": Reply(200, json.dumps({**CUSTOMER, "name": "\ud800"}).encode()),
+    "nested without end": Reply(200, b"[" * 100_000),
+    "a token with a field too many": Reply(200, {**TOKEN_ANSWER, "refresh_token": "x"}),
+}
+for_everything_unusable = pytest.mark.parametrize("reply", UNUSABLE.values(), ids=UNUSABLE.keys())
 
 
 @pytest.fixture
@@ -34,40 +54,33 @@ def test_customer_is_fetched_once_with_token_and_the_headers_given(client, upstr
     assert customer == CUSTOMER
     assert (method, path) == ("GET", "/internal/customers/1")
     assert headers["Authorization"] == f"Bearer {TOKEN}"
-    assert (headers["X-Request-ID"], headers["traceparent"]) == ("abc", "00-trace")
+    assert {name: headers[name] for name in HEADERS} == HEADERS
 
 
-def test_customer_not_found_is_believed_at_once(client, upstream):
-    upstream.replies = [Reply(404, make_problem(404, "customer_not_found")), FOUND]
+def test_token_is_fetched_once_with_the_credentials_and_without_the_service_token(client, upstream):
+    upstream.replies = [Reply(200, TOKEN_ANSWER)]
+
+    token = client.fetch_token(CREDENTIALS, HEADERS)
+
+    ((method, path, headers, body),) = upstream.requests
+    assert token == TOKEN_ANSWER
+    assert (method, path, body) == ("POST", "/auth/token", CREDENTIALS)
+    assert "Authorization" not in headers
+    assert headers["X-Request-ID"] == "abc"
+
+
+def test_customer_not_found_and_wrong_credentials_are_believed_at_once(client, upstream):
+    upstream.replies = [Reply(404, make_problem(404, "customer_not_found")), WRONG_CREDENTIALS]
 
     with pytest.raises(CustomerNotFound):
         client.fetch(1, HEADERS)
+    with pytest.raises(InvalidCredentials):
+        client.fetch_token(CREDENTIALS, HEADERS)
 
-    assert len(upstream.requests) == 1
-
-
-UNUSABLE = {
-    "500": Reply(500, make_problem(500, "internal_error")),
-    "503": FAILED,
-    "401": Reply(401, make_problem(401, "invalid_token")),
-    "403": Reply(403, make_problem(403, "caller_not_allowed")),
-    "404 of a wrong address": Reply(404, make_problem(404, "not_found")),
-    "404 HTML": Reply(404, b"<html>"),
-    "404 with a list": Reply(404, ["customer_not_found"]),
-    "redirect": Reply(302, b"", {"Location": "/elsewhere"}),
-    "HTML": Reply(200, b"<html>"),
-    "another customer": Reply(200, {**CUSTOMER, "id": 2}),
-    "a field too many": Reply(200, {**CUSTOMER, "password": "x"}),
-    "a field too few": Reply(200, {"id": 1, "name": "ACME", "email": "a@b.c"}),
-    "an id of text": Reply(200, {**CUSTOMER, "id": "1"}),
-    "an array": Reply(200, [CUSTOMER]),
-    "201": Reply(201, CUSTOMER),
-    "a name that is no text": Reply(200, json.dumps({**CUSTOMER, "name": "\ud800"}).encode()),
-    "nested without end": Reply(200, b"[" * 100_000),
-}
+    assert len(upstream.requests) == 2
 
 
-@pytest.mark.parametrize("reply", UNUSABLE.values(), ids=UNUSABLE.keys())
+@for_everything_unusable
 def test_answer_that_is_none_is_asked_for_twice_and_then_unavailable(client, upstream, reply):
     upstream.replies = [reply]
 
@@ -77,9 +90,18 @@ def test_answer_that_is_none_is_asked_for_twice_and_then_unavailable(client, ups
     assert len(upstream.requests) == 2
 
 
-@pytest.mark.parametrize("reply", UNUSABLE.values(), ids=UNUSABLE.keys())
-def test_second_attempt_may_succeed(client, upstream, reply):
-    upstream.replies = [reply, FOUND]
+@for_everything_unusable
+def test_answer_without_a_token_is_asked_for_twice_and_then_unavailable(client, upstream, reply):
+    upstream.replies = [reply]
+
+    with pytest.raises(CustomersUnavailable):
+        client.fetch_token(CREDENTIALS, HEADERS)
+
+    assert len(upstream.requests) == 2
+
+
+def test_second_attempt_may_succeed(client, upstream):
+    upstream.replies = [UNUSABLE["503"], FOUND]
 
     assert client.fetch(1, HEADERS) == CUSTOMER
 
@@ -92,6 +114,13 @@ def test_hanging_service_is_unavailable_after_its_timeout(client, upstream, monk
         client.fetch(1, HEADERS)
 
     assert len(upstream.requests) == 2
+
+
+def test_service_that_does_not_listen_is_unavailable(client, upstream):
+    upstream.close()
+
+    with pytest.raises(CustomersUnavailable):
+        client.fetch(1, HEADERS)
 
 
 def test_call_that_gets_no_turn_is_unavailable(upstream, monkeypatch):
@@ -115,80 +144,21 @@ def test_threads_are_left_while_every_call_hangs():
     assert gunicorn_conf.threads >= CONNECTIONS + customers_client.CALLS_AT_ONCE + 2
 
 
-def test_service_that_does_not_listen_is_unavailable(client, upstream):
-    upstream.close()
-
-    with pytest.raises(CustomersUnavailable) as caught:
-        client.fetch(1, HEADERS)
-
-    assert int(caught.value.headers["Retry-After"]) >= 1
-
-
-# --- log-in ----------------------------------------------------------------------------
-
-
-def test_token_is_fetched_once_with_the_credentials_and_without_the_service_token(client, upstream):
-    upstream.replies = [Reply(200, TOKEN_ANSWER)]
-
-    token = client.fetch_token(CREDENTIALS, HEADERS)
-
-    ((method, path, headers, body),) = upstream.requests
-    assert token == TOKEN_ANSWER
-    assert (method, path) == ("POST", "/auth/token")
-    assert body == CREDENTIALS
-    assert "Authorization" not in headers
-    assert headers["X-Request-ID"] == "abc"
-
-
-def test_wrong_credentials_are_believed_at_once(client, upstream):
-    upstream.replies = [Reply(401, make_problem(401, "invalid_credentials")), Reply(200, TOKEN_ANSWER)]
-
-    with pytest.raises(InvalidCredentials):
-        client.fetch_token(CREDENTIALS, HEADERS)
-
-    assert len(upstream.requests) == 1
-
-
-NO_TOKEN = {
-    "503": FAILED,
-    "400": Reply(400, make_problem(400, "invalid_request")),
-    "429": Reply(429, make_problem(429, "too_many_requests")),
-    "401 for another reason": Reply(401, make_problem(401, "invalid_token")),
-    "redirect": Reply(302, b"", {"Location": "/elsewhere"}),
-    "HTML": Reply(200, b"<html>"),
-    "a field too many": Reply(200, {**TOKEN_ANSWER, "refresh_token": "x"}),
-    "nested without end": Reply(200, b"[" * 100_000),
-}
-
-
-@pytest.mark.parametrize("reply", NO_TOKEN.values(), ids=NO_TOKEN.keys())
-def test_answer_without_a_token_is_asked_for_twice_and_then_unavailable(client, upstream, reply):
-    upstream.replies = [reply]
-
-    with pytest.raises(CustomersUnavailable):
-        client.fetch_token(CREDENTIALS, HEADERS)
-
-    assert len(upstream.requests) == 2
-
-
 def test_log_in_beyond_those_that_run_is_refused_without_asking(upstream, monkeypatch):
     monkeypatch.setattr(customers_client, "LOGINS_AT_ONCE", 0)
-    client = CustomersClient(upstream.base, TOKEN)
 
     with pytest.raises(CustomersUnavailable) as caught:
-        client.fetch_token(CREDENTIALS, HEADERS)
+        CustomersClient(upstream.base, TOKEN).fetch_token(CREDENTIALS, HEADERS)
 
     assert caught.value.detail == "Too many log-ins at once; try again."
     assert upstream.requests == []
 
 
 def test_log_in_that_has_ended_makes_room_for_the_next_however_it_ended(client, upstream):
-    refused = Reply(401, make_problem(401, "invalid_credentials"))
-    upstream.replies = [refused] * customers_client.LOGINS_AT_ONCE + [Reply(200, TOKEN_ANSWER)]
+    upstream.replies = [WRONG_CREDENTIALS] * customers_client.LOGINS_AT_ONCE + [Reply(200, TOKEN_ANSWER)]
 
-    with pytest.raises(InvalidCredentials):
-        client.fetch_token(CREDENTIALS, HEADERS)
-    with pytest.raises(InvalidCredentials):
-        client.fetch_token(CREDENTIALS, HEADERS)
+    for _ in range(customers_client.LOGINS_AT_ONCE):
+        with pytest.raises(InvalidCredentials):
+            client.fetch_token(CREDENTIALS, HEADERS)
 
     assert client.fetch_token(CREDENTIALS, HEADERS) == TOKEN_ANSWER
