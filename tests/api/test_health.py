@@ -82,13 +82,6 @@ def test_schema_of_a_newer_version_is_ready(make_orders_api, make_database, make
     assert make_orders_api(database=make_database(settings=settings)).get("/health/ready").status_code == 200
 
 
-def test_server_that_accepts_and_says_nothing_is_not_ready(make_orders_api, make_database, silent_settings):
-    api = make_orders_api(database=make_database(settings=silent_settings))
-
-    assert refusal(api.get("/health/ready")) == (503, "database_unavailable")
-    assert api.get("/health/live").status_code == 200
-
-
 def test_probe_keeps_its_connection(make_orders_api, make_database, monkeypatch, other_connection):
     monkeypatch.setattr(database_module, "PROBE_SECONDS", 0)
     database = make_database()

@@ -42,20 +42,6 @@ def test_key_refused_while_customers_is_down_succeeds_later(orders_api, factory,
     assert response.status_code == 201
 
 
-def test_key_refused_for_a_taken_email_succeeds_when_it_is_free(customers_api, factory, checksum, headers):
-    taken = factory.make_customer()
-    request = {"name": "New", "email": taken["email"]}
-    before = checksum()
-    refused = customers_api.post("/customers", json=request, headers=headers)
-    assert checksum() == before
-    customers_api.delete(f"/customers/{taken['id']}")
-
-    response = customers_api.post("/customers", json=request, headers=headers)
-
-    assert refusal(refused) == (409, "email_taken")
-    assert response.status_code == 201
-
-
 def test_key_refused_for_a_taken_sku_leaves_no_trace(orders_api, factory, refused, headers):
     request = {"sku": factory.make_product()["sku"], "name": "Mouse", "price_cents": 1, "stock": 1}
 

@@ -20,7 +20,6 @@ def found(api, path, search):
 CASES = {
     "part of two words": ("Laptop Pro 15", "Laptop and Pro", "top Pr"),
     "upper case": ("Laptop Pro", "Laptap", "LAPTOP"),
-    "lower case": ("LAPTOP PRO", "LAPTAP", "laptop"),
     "accent in upper case": ("Café crème", "Coffee", "CAFÉ"),
     "accent left out": ("Müller desk", "Miller desk", "muller"),
     "accent that is not there": ("Resume folder", "Rename folder", "résumé"),
@@ -30,15 +29,10 @@ CASES = {
     "underscore": ("cable a_b", "cable axb", "a_b"),
     "only underscore": ("snake_case", "camelCase", "_"),
     "pipe": ("x|y adapter", "xy adapter", "x|y"),
-    "pipe before percent": ("5|% zinc", "5% zinc", "5|%"),
-    "double quotes": ('27" monitor', "27 monitor", '27"'),
     "phrase in quotes": ('the "best" desk', "the best desk", '"best" desk'),
-    "single quote": ("O'Neill desk", "ONeill desk", "O'Ne"),
     "backslash": ("C:\\path", "C:path", "C:\\pa"),
     "boolean operators": ("shelf +foo -bar*", "shelf foo bar", "+foo -bar*"),
     "brackets": ("shelf (60x40) <new> ~x", "shelf 60x40 new x", "(60x40) <new> ~"),
-    "at sign": ("a@4 paper", "a4 paper", "a@4"),
-    "4-byte character": ("Party 😀 pack", "Party 🎉 pack", "😀"),
     "4-byte character in a word": ("smile😀face", "smile🎉face", "le😀fa"),
     "ideographs": ("東京タワー", "大阪タワー", "京タ"),
     "one character": ("ЖАР lamp", "SAR lamp", "ж"),
@@ -114,16 +108,6 @@ def test_search_against_the_contract_is_400(request, api, path, search):
     assert response.json["errors"][0]["pointer"] == "query:search"
 
 
-def test_renamed_customer_is_found_by_the_new_name_only(customers_api, factory):
-    old, new = unique("before"), unique("after")
-    customer = factory.make_customer(name=old)
-
-    customers_api.put(f"/customers/{customer['id']}", json={"name": new})
-
-    assert found(customers_api, "/customers", old) == set()
-    assert found(customers_api, "/customers", new) == {customer["id"]}
-
-
 def test_product_with_a_text_in_many_places_is_found_once(orders_api, factory):
     name = unique("anana")
     factory.make_product(name=f"{name} {name}anan ananas anan")
@@ -154,23 +138,16 @@ def test_row_written_by_the_version_before_is_found_too(orders_api, factory, oth
     assert found(orders_api, "/products", name) == set()
 
 
-def test_customer_renamed_in_case_only_is_still_found(customers_api, factory):
-    name = unique("Mixed Case mixed")
-    customer = factory.make_customer(name=name)
-
-    customers_api.put(f"/customers/{customer['id']}", json={"name": name.lower()})
-
-    assert found(customers_api, "/customers", name) == {customer["id"]}
-
-
-def test_renamed_product_is_found_by_the_new_name_only(orders_api, factory):
+def test_renamed_rows_are_found_by_the_new_names_only(customers_api, orders_api, factory):
     old, new = unique("before"), unique("after")
-    product = factory.make_product(name=old)
+    customer, product = factory.make_customer(name=old)["id"], factory.make_product(name=old)["id"]
 
-    orders_api.patch(f"/products/{product['id']}", json={"name": new})
+    customers_api.put(f"/customers/{customer}", json={"name": new})
+    customers_api.put(f"/customers/{customer}", json={"name": new.upper()})
+    orders_api.patch(f"/products/{product}", json={"name": new})
 
-    assert found(orders_api, "/products", old) == set()
-    assert found(orders_api, "/products", new) == {product["id"]}
+    assert [found(customers_api, "/customers", name) for name in (old, new)] == [set(), {customer}]
+    assert [found(orders_api, "/products", name) for name in (old, new)] == [set(), {product}]
 
 
 @pytest.mark.parametrize("search", ["Ω", "ψΩ", "φ", "φχ"], ids=["last", "last two", "first", "first two"])

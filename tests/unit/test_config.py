@@ -30,39 +30,28 @@ def test_development_needs_no_setting():
 
 def test_empty_setting_counts_as_not_set():
     assert load_settings({"CUSTOMERS_PORT": "", "JWT_SECRET": ""}) == load_settings({})
-
-
-def test_page_can_be_turned_off():
     assert load_settings({"API_DOCS": "off"}).api_docs is False
 
 
 BAD = [
     ("APP_ENV", "staging"),
-    ("CUSTOMERS_PORT", "http"),
     ("CUSTOMERS_PORT", "0"),
     ("CUSTOMERS_PORT", "65536"),
     ("ORDERS_PORT", "-9977"),
-    ("ORDERS_PORT", "3 002"),
     ("ORDERS_PORT", "٣٠٠٢"),
     ("ORDERS_PORT", "3002\n"),
     ("ORCHESTRATOR_PORT", "65535"),
     ("CANCEL_WINDOW_SECONDS", "ten"),
-    ("CANCEL_WINDOW_SECONDS", "6e2"),
     ("ORDER_TTL_SECONDS", "-7788"),
     ("ORDER_TTL_SECONDS", "31536001"),
-    ("ORDER_TTL_SECONDS", "1.5"),
     ("CUSTOMERS_API_BASE", "127.0.0.1:3001"),
     ("CUSTOMERS_API_BASE", "ftp://host"),
     ("ORDERS_API_BASE", "http://host?x=1"),
-    ("ORDERS_API_BASE", "http://ho st"),
-    ("JWT_SECRET", "short"),
     ("JWT_SECRET", "x" * 31),
     ("JWT_SECRET", JWT_SECRET + ","),
     ("JWT_SECRET", ",".join([JWT_SECRET, "k" * 32, "l" * 32])),
     ("JWT_SECRET", "with spaces in it, and long enough to pass"),
     ("API_DOCS", "yes"),
-    ("API_DOCS", "OFF"),
-    ("SERVICE_TOKEN", "x" * 31),
     ("SERVICE_TOKEN", "é" * 32),
     ("SERVICE_TOKEN", "t" * 32 + "\n"),
 ]
@@ -77,10 +66,7 @@ def test_bad_setting_is_named_in_one_line_without_its_value(name, value):
     assert "\n" not in message
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("DB_PORT", "70000"), ("DB_PORT", "x"), ("DB_NAME", "b2b; DROP"), ("DB_NAME", "x" * 65), ("DB_NAME", "b-2-b")],
-)
+@pytest.mark.parametrize(("name", "value"), [("DB_PORT", "70000"), ("DB_NAME", "b2b; DROP"), ("DB_NAME", "x" * 65)])
 def test_bad_database_setting_is_named_in_one_line_without_its_value(name, value):
     message = message_of(load_database_settings, {name: value})
 
@@ -113,34 +99,21 @@ def test_production_needs_its_secrets(name):
         ("JWT_SECRET", config.DEVELOPMENT_JWT_SECRET),
         ("JWT_SECRET", f"{JWT_SECRET},{config.DEVELOPMENT_JWT_SECRET}"),
         ("SERVICE_TOKEN", config.DEVELOPMENT_SERVICE_TOKEN),
+        ("DB_PASSWORD", config.DEVELOPMENT_DB_PASSWORD),
     ],
 )
 def test_production_refuses_development_secrets(name, value):
-    message = message_of(load_settings, {**PRODUCTION, name: value})
+    load = load_database_settings if name == "DB_PASSWORD" else load_settings
+
+    message = message_of(load, {**PRODUCTION, **PRODUCTION_DATABASE, name: value})
 
     assert message.startswith(name)
     assert value not in message
 
 
-def test_production_with_secrets_of_its_own_is_accepted():
-    settings = load_settings(PRODUCTION)
-
-    assert settings.app_env == "production"
-    assert settings.jwt_secrets == (JWT_SECRET,)
-
-
 @pytest.mark.parametrize("name", ["DB_HOST", "DB_USER", "DB_PASSWORD"])
 def test_production_needs_its_database(name):
     assert message_of(load_database_settings, {**PRODUCTION_DATABASE, name: ""}) == f"{name} is not set"
-
-
-def test_production_refuses_the_development_password():
-    environ = {**PRODUCTION_DATABASE, "DB_PASSWORD": config.DEVELOPMENT_DB_PASSWORD}
-
-    message = message_of(load_database_settings, environ)
-
-    assert message.startswith("DB_PASSWORD")
-    assert config.DEVELOPMENT_DB_PASSWORD not in message
 
 
 @pytest.mark.parametrize("name", ["DB_USER", "DB_PASSWORD"])
