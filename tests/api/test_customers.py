@@ -124,16 +124,6 @@ def test_email_of_a_deleted_customer_may_be_used_again_and_again(customers_api, 
     assert len({customer["id"], second.json["id"], third.json["id"]}) == 3
 
 
-def test_orders_of_a_deleted_customer_stay(customers_api, orders_api, factory, settings):
-    customer = factory.make_customer()
-    order = factory.make_order(settings, customer)
-
-    customers_api.delete(f"/customers/{customer['id']}")
-
-    assert orders_api.get(f"/orders/{order['id']}").json["customer"]["email"] == customer["email"]
-    assert [row["id"] for row in orders_api.get(f"/orders?customer_id={customer['id']}").json["data"]] == [order["id"]]
-
-
 def test_internal_route_shows_what_an_order_keeps(customers_api, factory, service_token):
     customer = factory.make_customer()
 

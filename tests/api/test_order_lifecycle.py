@@ -92,14 +92,6 @@ def test_canceled_order_gives_its_stock_back_and_allows_nothing(orders_api, fact
     assert factory.stock_of(product["id"]) == 10
 
 
-def test_cancel_without_a_body_is_a_cancel_without_a_reason(orders_api, factory, product, order):
-    response = orders_api.post(f"/orders/{order['id']}/cancel")
-
-    assert response.status_code == 200
-    assert factory.stock_of(product["id"]) == 10
-    assert orders_api.get(f"/orders/{order['id']}/events").json["data"][-1]["reason"] is None
-
-
 def test_cancel_again_answers_the_order_as_it_is_and_restores_nothing_more(orders_api, factory, product, order, clock):
     confirm(orders_api, order)
     first = cancel(orders_api, order)

@@ -44,12 +44,6 @@ def test_order_of_an_inactive_product_is_409_naming_its_line(orders_api, factory
     assert [error["pointer"] for error in response.json["errors"]] == ["#/items/1/product_id"]
 
 
-def test_order_of_a_customer_that_never_was_is_404(orders_api, factory, refused):
-    request = order_request({"id": 2**63 - 1}, (factory.make_product(), 1))
-
-    refused((404, "customer_not_found"), orders_api.post, "/orders", json=request)
-
-
 def test_order_of_a_deleted_customer_is_404(customers_api, orders_api, factory, refused):
     customer, product = factory.make_customer(), factory.make_product()
     customers_api.delete(f"/customers/{customer['id']}")

@@ -209,44 +209,6 @@ def test_search_for_one_character_that_many_have_walks_the_table_in_its_order(ex
     assert wasted(plans) == []
 
 
-# Weights: of "Ltd" and "ltd", which are one entry, either may have come first.
-SELECT_ENTRIES = """
-    SELECT id, HEX(WEIGHT_STRING(gram)) AS gram, HEX(WEIGHT_STRING(rest)) AS rest
-      FROM {}
-     WHERE id <= 300
-     ORDER BY id, gram, rest
-"""
-
-
-def select(tx, statement):
-    tx.execute(statement)
-    return tx.fetchall()
-
-
-def write_entries_again(tx, search, rows):
-    tx.execute(f"DELETE FROM {search.gram_table} WHERE id <= 300")
-    for row in rows:
-        search.insert(tx, row)
-
-
-@pytest.mark.parametrize(
-    ("search", "living"),
-    [
-        (store.SEARCH, "SELECT id, name, email, phone FROM customers WHERE id <= 300 AND deleted_at IS NULL"),
-        (product_store.SEARCH, "SELECT id, sku, name FROM products WHERE id <= 300"),
-    ],
-    ids=["customers", "products"],
-)
-def test_entries_filled_by_sql_are_those_that_the_product_writes(filled, search, living):
-    statement = SELECT_ENTRIES.format(search.gram_table)
-    of_sql = filled.read(select, statement)
-
-    filled.transact(write_entries_again, search, filled.read(select, living))
-
-    assert len(of_sql) > 5000
-    assert filled.read(select, statement) == of_sql
-
-
 # --- look-ups --------------------------------------------------------------------------
 
 

@@ -134,20 +134,6 @@ def test_abort_of_the_worker_rolls_back_and_leaves_a_usable_connection(database,
     assert factory.stock_of(product_id) == 1
 
 
-def test_read_survives_one_dead_connection_and_no_more(make_database, kill):
-    database, runs = make_database(), []
-
-    def die(cursor):
-        runs.append(cursor)
-        kill(cursor)
-        cursor.execute("SELECT 1")
-
-    with pytest.raises(DatabaseUnavailable):
-        database.read(die)
-
-    assert len(runs) == 2
-
-
 def test_driver_is_the_c_extension(database):
     assert database.read(lambda cursor: type(cursor.connection)) is CMySQLConnection
 

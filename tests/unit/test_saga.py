@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from common.problems import UpstreamBroken, UpstreamTimeout
+from common.problems import UpstreamTimeout
 from lambda_orchestrator.clients import Done, Refused, Unknown
 from lambda_orchestrator.saga import MIN_CALL_SECONDS, StepRefused
 from tests.unit.conftest import (
@@ -97,18 +97,6 @@ def test_unknown_outcome_is_repeated_with_the_same_key_and_body(run, time, unkno
     assert len({json.dumps(call["body"]) for call in orders.calls}) == 2
 
 
-def test_unknown_creation_until_the_deadline_is_a_timeout(run, time):
-    orders = FakeService(time, Unknown(), seconds=1)
-
-    with pytest.raises(UpstreamTimeout) as caught:
-        run(orders)
-
-    document = caught.value.to_document("abc")
-    assert (document["status"], document["step"], document["retryable"]) == (504, "create_order", True)
-    assert set(paths(orders)) == {"/orders"}
-    assert DEADLINE - 1 - MIN_CALL_SECONDS <= time.now <= DEADLINE
-
-
 def test_unknown_confirm_until_the_deadline_is_a_timeout_and_never_compensated(run, time):
     orders = FakeService(time, CREATED, Unknown(), seconds=0.5)
 
@@ -117,16 +105,6 @@ def test_unknown_confirm_until_the_deadline_is_a_timeout_and_never_compensated(r
 
     assert caught.value.members["step"] == "confirm_order"
     assert set(paths(orders)) == {"/orders", "/orders/7/confirm"}
-
-
-def test_broken_answers_until_the_deadline_are_a_bad_gateway(run, time):
-    orders = FakeService(time, Unknown(), Unknown(is_broken=True), seconds=1)
-
-    with pytest.raises(UpstreamBroken) as caught:
-        run(orders)
-
-    document = caught.value.to_document("abc")
-    assert (document["status"], document["step"], document["retryable"]) == (502, "create_order", True)
 
 
 def test_calls_never_outlast_the_deadline(run, time):
