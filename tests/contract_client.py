@@ -2,13 +2,13 @@
 
 import json
 import re
-from typing import ClassVar
+from functools import cache, partialmethod
 
 from falcon import testing
 from jsonschema import Draft202012Validator
 
 from common import problems
-from common.contract import inline
+from common.contract import inline, load
 from common.schemas import FORMATS
 
 # The codes of all problems in this run's checked answers; tests/conftest.py asks for every one at its end.
@@ -93,17 +93,18 @@ def parse_body(content_type, content):
     return json.loads(content) if content_type.endswith("json") else content.decode()
 
 
+@cache
+def contract_of(name):
+    """Return what a program may answer."""
+    return ResponseContract(load(name), "OrchestratorProblem" if name == "orchestrator" else "Problem")
+
+
 class ContractClient:
     """Falcon's test client with a bearer token, checking every answer."""
 
-    # By document: compiled once in a session, in which the documents live as long.
-    _contracts: ClassVar = {}
-
-    def __init__(self, app, document, token):
+    def __init__(self, app, name, token):
         self._client = testing.TestClient(app)
-        if id(document) not in self._contracts:
-            self._contracts[id(document)] = ResponseContract(document)
-        self._contract = self._contracts[id(document)]
+        self._contract = contract_of(name)
         self._token = token
 
     def request(self, method, path, *, headers=None, token=..., **arguments):
@@ -118,25 +119,11 @@ class ContractClient:
         self._contract.check(method, path.partition("?")[0], response.status_code, sent, body)
         return response
 
-    def get(self, path, **arguments):
-        """Send a GET."""
-        return self.request("GET", path, **arguments)
-
-    def post(self, path, **arguments):
-        """Send a POST."""
-        return self.request("POST", path, **arguments)
-
-    def put(self, path, **arguments):
-        """Send a PUT."""
-        return self.request("PUT", path, **arguments)
-
-    def patch(self, path, **arguments):
-        """Send a PATCH."""
-        return self.request("PATCH", path, **arguments)
-
-    def delete(self, path, **arguments):
-        """Send a DELETE."""
-        return self.request("DELETE", path, **arguments)
+    get = partialmethod(request, "GET")
+    post = partialmethod(request, "POST")
+    put = partialmethod(request, "PUT")
+    patch = partialmethod(request, "PATCH")
+    delete = partialmethod(request, "DELETE")
 
 
 def refusal(response):

@@ -8,7 +8,6 @@ import pytest
 import customers.app
 import orders.app
 from common.auth import Authenticator
-from common.contract import load
 from common.database import Database
 from customers.representations import internal_customer_to_json
 from customers.workflows import get_customer
@@ -63,16 +62,6 @@ def stub_customers(database):
     return StubCustomers(database)
 
 
-@pytest.fixture(scope="session")
-def customers_document():
-    return load("customers")
-
-
-@pytest.fixture(scope="session")
-def orders_document():
-    return load("orders")
-
-
 class Current:
     """Stands in an app for what each test brings its own of, so that the app can be kept."""
 
@@ -96,25 +85,25 @@ kept_app = functools.cache(lambda create_app, *collaborators: create_app(*collab
 
 
 @pytest.fixture
-def make_customers_api(settings, database, clock, customers_document, make_token):
+def make_customers_api(settings, database, clock, make_token):
     """`make_customers_api(settings=…, database=…)` returns a client of a Customers API like that."""
 
     def make(settings=settings, database=database):
         current_clock.value = clock
         app = kept_app(customers.app.create_app, settings, database)
-        return ContractClient(app, customers_document, make_token())
+        return ContractClient(app, "customers", make_token())
 
     return make
 
 
 @pytest.fixture
-def make_orders_api(settings, database, stub_customers, clock, orders_document, make_token):
+def make_orders_api(settings, database, stub_customers, clock, make_token):
     """`make_orders_api(settings=…, database=…)` returns a client of an Orders API like that."""
 
     def make(settings=settings, database=database):
         current_clock.value, current_customers.value = clock, stub_customers
         app = kept_app(orders.app.create_app, settings, database, current_customers)
-        return ContractClient(app, orders_document, make_token())
+        return ContractClient(app, "orders", make_token())
 
     return make
 

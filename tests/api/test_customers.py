@@ -43,10 +43,9 @@ def test_any_printable_name_is_kept_as_it_is(customers_api, name):
 @pytest.mark.parametrize("change", [str.lower, str.upper, str.title])
 def test_taken_email_is_409_whatever_its_case(customers_api, factory, refused, change):
     taken = factory.make_customer()
+    request = new_customer(email=change(taken["email"]))
 
-    response = refused(
-        (409, "email_taken"), customers_api.post, "/customers", json=new_customer(email=change(taken["email"]))
-    )
+    response = refused((409, "email_taken"), customers_api.post, "/customers", json=request)
 
     assert taken["email"] not in response.text.lower()
 
@@ -87,14 +86,10 @@ def test_put_may_change_the_case_of_its_own_email(customers_api, factory):
 
 
 def test_put_of_a_taken_email_is_409_and_changes_nothing(customers_api, factory, refused):
-    taken, customer = factory.make_customer(), factory.make_customer()
+    path = f"/customers/{factory.make_customer()['id']}"
+    changes = {"email": factory.make_customer()["email"], "name": "New"}
 
-    refused(
-        (409, "email_taken"),
-        customers_api.put,
-        f"/customers/{customer['id']}",
-        json={"email": taken["email"], "name": "New"},
-    )
+    refused((409, "email_taken"), customers_api.put, path, json=changes)
 
 
 @pytest.mark.parametrize("changes", [{}, {"id": 7}, {"name": None}, {"email": None}, {"created_at": "2026"}])

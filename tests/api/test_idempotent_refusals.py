@@ -88,14 +88,9 @@ def test_reused_key_is_422_even_while_customers_is_down(orders_api, factory, stu
     customer, product = factory.make_customer(), factory.make_product()
     orders_api.post("/orders", json=order_request(customer, (product, 1)), headers=headers)
     stub_customers.problem = CustomersUnavailable()
+    other = order_request(customer, (product, 2))
 
-    refused(
-        (422, "idempotency_key_reused"),
-        orders_api.post,
-        "/orders",
-        json=order_request(customer, (product, 2)),
-        headers=headers,
-    )
+    refused((422, "idempotency_key_reused"), orders_api.post, "/orders", json=other, headers=headers)
 
 
 def test_key_whose_first_request_still_runs_is_409_after_a_bounded_wait(

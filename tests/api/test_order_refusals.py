@@ -73,23 +73,15 @@ def test_reference_that_differs_in_a_byte_is_another_reference(orders_api, facto
 def test_reference_of_another_order_of_the_customer_is_409(orders_api, factory, refused, settings):
     customer, product = factory.make_customer(), factory.make_product()
     factory.make_order(settings, customer, customer_reference="PO-2026-é")
+    again = order_request(customer, (product, 1), customer_reference="PO-2026-é")
 
-    refused(
-        (409, "duplicate_reference"),
-        orders_api.post,
-        "/orders",
-        json=order_request(customer, (product, 1), customer_reference="PO-2026-é"),
-    )
+    refused((409, "duplicate_reference"), orders_api.post, "/orders", json=again)
 
 
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", ""), ("GET", "/events"), ("POST", "/confirm"), ("POST", "/cancel")]
 )
 def test_order_that_never_was_is_404(orders_api, refused, method, path):
-    refused(
-        (404, "order_not_found"),
-        orders_api.request,
-        method,
-        "/orders/9223372036854775807" + path,
-        headers={"X-Idempotency-Key": unique("key")},
-    )
+    path, headers = "/orders/9223372036854775807" + path, {"X-Idempotency-Key": unique("key")}
+
+    refused((404, "order_not_found"), orders_api.request, method, path, headers=headers)

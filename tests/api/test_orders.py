@@ -67,22 +67,9 @@ def test_order_shows_its_lines_in_the_order_sent_with_exact_totals(orders_api, f
         "canceled_at": None,
         "expires_at": times.to_json(clock.now + timedelta(days=1)),
         "items": [
-            {
-                "product_id": dear["id"],
-                "sku": dear["sku"],
-                "name": dear["name"],
-                "qty": 100_000,
-                "unit_price_cents": 99_999_999,
-                "subtotal_cents": 9_999_999_900_000,
-            },
-            {
-                "product_id": cheap["id"],
-                "sku": cheap["sku"],
-                "name": cheap["name"],
-                "qty": 3,
-                "unit_price_cents": 333,
-                "subtotal_cents": 999,
-            },
+            {"product_id": product["id"], "sku": product["sku"], "name": product["name"], "qty": qty}
+            | {"unit_price_cents": product["price_cents"], "subtotal_cents": subtotal}
+            for product, qty, subtotal in ((dear, 100_000, 9_999_999_900_000), (cheap, 3, 999))
         ],
         "allowed_actions": ["confirm", "cancel"],
     }

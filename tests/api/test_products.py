@@ -114,13 +114,9 @@ def test_patch_that_changes_nothing_still_makes_a_new_version(orders_api, factor
 
 def test_delta_below_zero_is_409_naming_what_there_is_and_changes_nothing(orders_api, factory, refused):
     product = factory.make_product(stock=10)
+    path, changes = f"/products/{product['id']}", {"stock_delta": -11, "name": "New"}
 
-    response = refused(
-        (409, "insufficient_stock"),
-        orders_api.patch,
-        f"/products/{product['id']}",
-        json={"stock_delta": -11, "name": "New"},
-    )
+    response = refused((409, "insufficient_stock"), orders_api.patch, path, json=changes)
 
     assert response.json["items"] == [
         {"product_id": product["id"], "sku": product["sku"], "requested": 11, "available": 10}

@@ -13,14 +13,12 @@ from common.idempotency import KEY_LIFETIME
 from tests.api.conftest import (  # noqa: F401 - fixtures
     authenticator,
     customers_api,
-    customers_document,
     factory,
     make_customers_api,
     make_database,
     make_orders_api,
     make_token,
     orders_api,
-    orders_document,
     service_token,
     stub_customers,
 )

@@ -14,7 +14,7 @@ from lambda_orchestrator import handler
 from lambda_orchestrator.clients import CALL_TIMEOUT, Done, Refused, ServiceClient
 from lambda_orchestrator.handler import Program, handle
 from lambda_orchestrator.saga import Saga
-from tests.contract_client import ResponseContract
+from tests.contract_client import contract_of
 
 
 @dataclasses.dataclass
@@ -201,16 +201,11 @@ class Context:
         return self._milliseconds
 
 
-@pytest.fixture(scope="session")
-def orchestrator_document():
-    return load("orchestrator")
-
-
 @pytest.fixture
-def program(monkeypatch, settings, upstream, orchestrator_document):
+def program(monkeypatch, settings, upstream):
     """The program with both services behind `upstream`."""
     bases = dataclasses.replace(settings, customers_api_base=upstream.base, orders_api_base=upstream.base)
-    program = Program(bases, orchestrator_document)
+    program = Program(bases, load("orchestrator"))
     monkeypatch.setattr(handler, "_program", lambda: program)
 
 
@@ -220,9 +215,8 @@ def token(settings):
 
 
 @pytest.fixture
-def send(program, orchestrator_document, token):
+def send(program, token):
     """`send(body, …)` handles an event and returns (response, parsed body), checked against the contract."""
-    contract = ResponseContract(orchestrator_document, "OrchestratorProblem")
 
     def handle_event(body=EVENT_BODY, method="POST", path=PATH, query="", milliseconds=6000, token=token, **headers):
         event = {
@@ -237,7 +231,7 @@ def send(program, orchestrator_document, token):
         response = handle(event, Context(milliseconds))
         answered = json.loads(response["body"])
         sent = {name.lower(): value for name, value in response["headers"].items()}
-        contract.check(method, path, response["statusCode"], sent, answered)
+        contract_of("orchestrator").check(method, path, response["statusCode"], sent, answered)
         return response, answered
 
     return handle_event

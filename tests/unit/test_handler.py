@@ -4,6 +4,8 @@ import base64
 import dataclasses
 import json
 
+import pytest
+
 from lambda_orchestrator.handler import handle
 from tests.unit.conftest import CUSTOMER, EVENT_BODY, PATH, Context, Reply, make_order, make_problem
 
@@ -19,11 +21,8 @@ def test_order_is_created_confirmed_and_answered(send, upstream):
 
     order = make_order("CONFIRMED")
     assert response["statusCode"] == 201
-    assert body == {
-        "success": True,
-        "correlationId": "erp-1",
-        "data": {"customer": order.pop("customer"), "order": order},
-    }
+    data = {"customer": order.pop("customer"), "order": order}
+    assert body == {"success": True, "correlationId": "erp-1", "data": data}
     assert "Idempotent-Replayed" not in response["headers"]
     assert response["headers"]["X-Request-ID"] == "abc"
 
@@ -93,22 +92,17 @@ def test_order_that_is_not_confirmed_is_no_answer_to_a_confirm(send, upstream):
     assert len(upstream.requests) == 4
 
 
-def test_broken_answers_end_in_502_within_the_time_left(send, upstream):
-    upstream.replies = [Reply(200, b"<html>")]
-
-    response, body = send(milliseconds=800)
-
-    assert response["statusCode"] == 502
-    assert (body["code"], body["step"], body["retryable"]) == ("upstream_broken", "create_order", True)
-
-
-def test_services_that_do_not_answer_end_in_504_within_the_time_left(send, upstream):
-    upstream.replies = [FOUND, Reply(hangs=True)]
+@pytest.mark.parametrize(
+    ("replies", "status", "code"),
+    [([Reply(200, b"<html>")], 502, "upstream_broken"), ([FOUND, Reply(hangs=True)], 504, "upstream_timeout")],
+)
+def test_broken_answers_end_in_502_and_none_in_504_within_the_time_left(send, upstream, replies, status, code):
+    upstream.replies = list(replies)
 
     response, body = send(milliseconds=900)
 
-    assert response["statusCode"] == 504
-    assert (body["code"], body["step"], body["retryable"]) == ("upstream_timeout", "create_order", True)
+    assert response["statusCode"] == status
+    assert (body["code"], body["step"], body["retryable"]) == (code, "create_order", True)
 
 
 def test_health_asks_nobody(send, upstream):
