@@ -115,7 +115,7 @@ class Database:
 
     def close(self):
         """Close the connections; none may be lent."""
-        for connection in [*self._idle.queue, self.probe]:
+        for connection in [*self._idle.queue, self.probe.connection]:
             connection.drop()
 
     @contextmanager
@@ -145,7 +145,7 @@ class Probe:
     """
 
     def __init__(self, settings: DatabaseSettings):
-        self._connection = Connection(settings, PROBE_SECONDS, PROBE_SECONDS)
+        self.connection = Connection(settings, PROBE_SECONDS, PROBE_SECONDS)
         self._lock = threading.Lock()
         self._answer: Future[Row] | None = None  # to the latest question
         self._asked_at = 0.0
@@ -168,13 +168,9 @@ class Probe:
         now = time.monotonic()
         return 0 < self._silent_since <= now - PROBE_SECONDS and now < self._asked_at + PROBE_VALID_SECONDS
 
-    def drop(self):
-        """Close the connection."""
-        self._connection.drop()
-
     def _ask(self, answer):
         try:
-            state = self._connection.read(select_state)
+            state = self.connection.read(select_state)
         except Exception as ex:  # noqa: BLE001 - it is for whoever waits for the answer
             errno = getattr(ex.__cause__ or ex, "errno", None)
             log.warning("probe failed: %s errno=%s", type(ex).__name__, errno)
@@ -185,7 +181,7 @@ class Probe:
         else:
             self._silent_since = 0.0
             if state["is_read_only"]:
-                self.drop()  # after a failover it may be the wrong server's
+                self.connection.drop()  # after a failover it may be the wrong server's
             answer.set_result(state)
 
 

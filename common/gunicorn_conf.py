@@ -17,9 +17,6 @@ worker_connections = 900
 
 post_worker_init = bound_waiting
 
-# Each worker opens its own connections after the fork; one opened before would be shared.
-preload_app = False
-
 # Seconds. Not a limit on requests (gthread's worker answers for itself): those have their
 # limits in the database and the clients. A worker that is stuck this long is killed.
 timeout = 60
@@ -42,8 +39,6 @@ control_socket_disable = True
 
 # The access log would print query strings, and what people search for is theirs.
 accesslog = None
-errorlog = "-"
-loglevel = "info"
 
 # A C parser: 1.5 times the requests of the Python one, on an app that does nothing.
 http_parser = "fast"

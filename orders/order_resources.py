@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from falcon import Response
 
@@ -38,7 +37,7 @@ class OrderCollection:
         before = self.cursors.read(query["cursor"], scope)
         rows = self.database.read(
             order_store.select_orders,
-            _filter_values(filters),
+            {name: times.from_json(text) if name in ("from", "to") else text for name, text in filters.items()},
             None if before is None else (times.from_microseconds(before[0]), before[1]),
             query["limit"] + 1,
         )
@@ -126,8 +125,3 @@ class OrderEventCollection:
 
 def _origin(req: Request, now: datetime) -> Origin:
     return Origin(req.context.caller.actor, req.context.request_id, now)
-
-
-def _filter_values(filters: dict[str, Any]) -> dict[str, Any]:
-    """Return the filters with their timestamps as datetimes."""
-    return {name: times.from_json(value) if name in ("from", "to") else value for name, value in filters.items()}
