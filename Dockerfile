@@ -41,10 +41,10 @@ RUN for name in customers orders orchestrator; do \
     done && rm openapi/common.yaml && python -m compileall -q common
 
 FROM python AS node-packages
-COPY --chmod=755 dev/install-node dev/
+COPY --chmod=755 dev/install dev/
 COPY --chmod=644 package.json package-lock.json .npmrc ./
-# dev/install-node takes Node from PyPI, and make does the same.
-RUN python -m venv .venv && dev/install-node && \
+# dev/install node takes Node from PyPI, and make does the same.
+RUN python -m venv .venv && dev/install node && \
     npm ci --omit=dev --ignore-scripts --no-audit --no-fund && cp -L .venv/bin/node /usr/local/bin/node
 
 # --- what runs --------------------------------------------------------------------------

@@ -16,8 +16,11 @@ export PATH := $(VIRTUAL_ENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
 CONTRACTS := openapi/customers.json openapi/orders.json openapi/orchestrator.json
+COLLECTIONS := $(CONTRACTS:openapi/%.json=postman/%.postman_collection.json)
 # The last of the files that are copied there.
 SWAGGER_UI := common/docs/swagger-ui/swagger-ui.css
+TEST_TOOLS := .local/nginx/nginx .local/chromium/chromium
+BENCH_TOOLS := .local/wrk/wrk .local/sysbench/sysbench
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS) $(SWAGGER_UI)
 
 .PHONY: help demo run test mutants contract lint migrate seed operator offline postman package deploy db bench bench-cold-start bench-size clean
@@ -31,7 +34,7 @@ demo: $(INSTALLED) ## From nothing to an order created and confirmed, then stop 
 run: $(INSTALLED) ## Run the three programs with demo data until Ctrl-C
 	@exec python -m dev.stack run
 
-test: $(INSTALLED) .venv/lambda/installed .local/nginx/nginx .local/chromium/chromium ## Run every test on a real MySQL (ARGS="-k name" for some)
+test: $(INSTALLED) .venv/lambda/installed $(TEST_TOOLS) ## Run every test on a real MySQL (ARGS="-k name" for some)
 	@exec python -m dev.stack test $(ARGS)
 
 mutants: $(INSTALLED) ## Put deliberate faults into the code; the tests must notice each (ONLY="part of a name" for some)
@@ -59,8 +62,8 @@ operator: $(INSTALLED) ## Add an operator: USERNAME=… ROLE=viewer|operator|adm
 offline: $(INSTALLED) ## Run the orchestrator alone, against CUSTOMERS_API_BASE and ORDERS_API_BASE
 	@exec python -m dev.stack offline
 
-postman: $(INSTALLED) ## Make the Postman collection in postman/ out of the documents in openapi/
-	@exec node postman/generate.mjs
+postman: $(INSTALLED) $(COLLECTIONS) ## Make a Postman collection out of each document in openapi/, beside the flow in postman/
+	@ls postman/*
 
 package: $(INSTALLED) .venv/lambda/installed ## Build the Lambda functions' zips into dist/
 	@exec python -m aws.package
@@ -69,7 +72,7 @@ deploy: $(INSTALLED) .venv/lambda/installed ## Deploy the functions to AWS: STAG
 	@test "$(STAGE)" = prod || { echo "deploy: say STAGE=prod (docs/aws.md); the stage dev is make offline" >&2; exit 2; }
 	@exec aws/serverless deploy
 
-bench: $(INSTALLED) .local/bench/wrk ## Measure everything under load, beside MySQL alone, for some ten minutes (OPERATIONS=… for some)
+bench: $(INSTALLED) $(BENCH_TOOLS) ## Measure everything under load, beside MySQL alone (OPERATIONS=… for some)
 	@exec python -m bench.load $(OPERATIONS)
 
 bench-cold-start: package ## Measure what the start of each Lambda function takes
@@ -83,12 +86,11 @@ db: ## Open a MySQL prompt on the private server
 
 clean: ## Stop the private MySQL; remove it, its data and all that was installed
 	@sql/mysql-server destroy
-	@rm -rf .venv .local node_modules .serverless .pytest_cache .ruff_cache .hypothesis dist $(CONTRACTS) $(dir $(SWAGGER_UI))
+	@rm -rf .venv .local node_modules .serverless .pytest_cache .ruff_cache .hypothesis dist $(CONTRACTS) $(COLLECTIONS) $(dir $(SWAGGER_UI))
 
 # --- installation ---------------------------------------------------------------------
 
-# TERM to make ends the command too (bash alone would leave it at work behind the back of the next
-# make), and hard: npm would tidy up for 20 s, and without a stamp all is done again anyway.
+# TERM to make ends the command too, which bash alone would leave at work; and hard, for npm would tidy up for 20 s.
 run_to_end = trap 'kill -KILL $$!; exit 143' INT TERM; $(1) & wait $$!; trap - INT TERM
 
 # The stamp comes last, so that an interrupted installation is done again.
@@ -101,34 +103,31 @@ run_to_end = trap 'kill -KILL $$!; exit 143' INT TERM; $(1) & wait $$!; trap - I
 	@$(call run_to_end,.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt)
 	@touch $@
 
-# What the functions are compiled by, and what runs them in the tests. Made anew where a Python is named.
+# What the functions are compiled by, and what runs them in the tests: the runtime of serverless.yml where this
+# machine has it, else our own, which will do for tests. A launcher of that name may stand for none, so it is asked.
 ifdef LAMBDA_PYTHON
 .PHONY: .venv/lambda/installed
 endif
-.venv/lambda/installed: aws/find-python aws/requirements.txt .venv/installed
+.venv/lambda/installed: serverless.yml aws/requirements.txt .venv/installed
 	@echo "Installing AWS's runtime client into .venv/lambda …"
-	@python=$$(aws/find-python)
-	@"$$python" -m venv --clear .venv/lambda
-	@$(call run_to_end,.venv/lambda/bin/python -m pip install --quiet --disable-pip-version-check -r aws/requirements.txt)
-	@touch $@
+	@name=$$(sed -n 's/^  runtime: //p' serverless.yml)
+	for python in $${LAMBDA_PYTHON:-$$name $$(pyenv prefix $${name#python} 2>/dev/null)/bin/$$name \
+	  $$(uv python find --no-python-downloads $${name#python} 2>/dev/null) .venv/bin/python}; do
+	  ! "$$python" -c 'import ensurepip, venv' 2>/dev/null || break
+	done
+	"$$python" -m venv --clear .venv/lambda
+	$(call run_to_end,.venv/lambda/bin/python -m pip install --quiet --disable-pip-version-check -r aws/requirements.txt)
+	touch $@
 
 node_modules/.installed: package-lock.json .npmrc .venv/installed
-	@dev/install-node
+	@dev/install node
 	@echo "Installing the Node packages into node_modules …"
 	@$(call run_to_end,npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
 	@touch $@
 
-# For the tests of docs/nginx.conf. Ends in a rename, so it needs no stamp.
-.local/nginx/nginx: dev/install-nginx dev/unpack-debian
-	@$(call run_to_end,dev/install-nginx)
-
-# For the tests of the documentation page.
-.local/chromium/chromium: dev/install-chromium dev/unpack-debian
-	@$(call run_to_end,dev/install-chromium)
-
-# For make bench; the last of the two programs that are made there.
-.local/bench/wrk: dev/install-bench dev/unpack-debian
-	@$(call run_to_end,dev/install-bench)
+# For the tests (nginx, chromium) and for make bench. Each ends in a rename, so it needs no stamp.
+$(TEST_TOOLS) $(BENCH_TOOLS): dev/install dev/unpack-debian
+	@$(call run_to_end,dev/install $(@F))
 
 # The documentation page's, so that the programs need no node_modules; the Dockerfile does the same.
 $(SWAGGER_UI): node_modules/.installed
@@ -137,3 +136,10 @@ $(SWAGGER_UI): node_modules/.installed
 
 $(CONTRACTS): openapi/%.json: openapi/%.yaml openapi/common.yaml common/contract.py .venv/installed
 	@python -m common.contract $< > $@
+
+# The command ends with 0 even when it fails.
+$(COLLECTIONS): postman/%.postman_collection.json: openapi/%.json node_modules/.installed
+	@rm -f $@
+	@node_modules/.bin/openapi2postmanv2 -s $< -o $@ -p \
+	  -O folderStrategy=Tags,parametersResolution=Example,enableOptionalParameters=false,stackLimit=50 >/dev/null
+	@test -e $@

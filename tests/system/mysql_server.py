@@ -21,7 +21,6 @@ class OwnServer:
         self.home = home
         self.port = port
         own = {"MYSQL_HOME": str(home), "MYSQL_PORT": str(port)}
-        self.first_start = None
         self.empty_data = home.with_name("empty-data")
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("DB_")} | own
 
@@ -53,8 +52,8 @@ class OwnServer:
 
     def initialise(self):
         """Start for the first time, and keep a copy of the data as it is then."""
-        self.first_start = self.run("start")
-        assert self.first_start.returncode == 0, self.first_start.stderr
+        first_start = self.run("start")
+        assert first_start.returncode == 0, first_start.stderr
         self.run("stop")
         subprocess.run(["cp", "-a", self.home / "data", self.empty_data], check=True)
         assert self.run("start").returncode == 0

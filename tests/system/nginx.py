@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from tests.system.conftest import ROOT, free_ports, wait_until
 from tests.system.proxy import answer
 
-NGINX = ROOT / ".local" / "nginx" / "nginx"  # made by dev/install-nginx
+NGINX = ROOT / ".local" / "nginx" / "nginx"  # made by dev/install
 COMPOSE = "nginx-addresses.compose.conf"
 BALANCER = "127.0.0.9"  # an address that is believed when it says for whom it asks
 STOP_SECONDS = 10

@@ -10,7 +10,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.system.conftest import ROOT
 
-CHROMIUM = ROOT / ".local" / "chromium" / "chromium"  # made by dev/install-chromium
+CHROMIUM = ROOT / ".local" / "chromium" / "chromium"  # made by dev/install
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
