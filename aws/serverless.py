@@ -25,34 +25,24 @@ REQUIRED = {
 }
 _HTTPS = (
     r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?",
-    "must be an https address: the service token goes there",
+    "an https address: the token goes there",
 )
 # What the framework or CloudFormation would take and Lambda would not, or not as it was meant.
 FORMS = {
-    "SECRET_ID": (
-        r"[A-Za-z0-9/_+=.@-]{1,200}|arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,200}",
-        "must be a secret's name or ARN",
-    ),
+    "SECRET_ID": (r"[A-Za-z0-9/_+=.@-]+|arn:[A-Za-z0-9/_+=.@:-]+", "a secret's name or ARN"),
     "CUSTOMERS_API_BASE": _HTTPS,
     "ORDERS_API_BASE": _HTTPS,
-    "AWS_REGION": (r"[a-z]{2}(-[a-z]+)+-[0-9]", "must be a region, as eu-central-1"),
-    "DB_HOST": (r"[A-Za-z0-9.-]{1,253}", "must be a host name"),
-    "DB_USER": (r"[A-Za-z0-9_.-]{1,32}", "must be a MySQL user of letters, digits, _ . or -"),
-    "VPC_SUBNET_IDS": (r"subnet-[0-9a-f]+(,subnet-[0-9a-f]+)*", "must be subnet ids with commas between them"),
-    "VPC_SECURITY_GROUP_IDS": (r"sg-[0-9a-f]+(,sg-[0-9a-f]+)*", "must be security group ids with commas between them"),
-    "SERVICE_CONCURRENCY": (r"[1-9][0-9]{0,4}", "must be a whole number from 1"),
+    "AWS_REGION": (r"[a-z]{2}(-[a-z]+)+-[0-9]", "a region, as eu-central-1"),
+    "DB_HOST": (r"[A-Za-z0-9.-]{1,253}", "a host name"),
+    "DB_USER": (r"[A-Za-z0-9_.-]{1,32}", "a MySQL user of letters, digits, _ . or -"),
+    "VPC_SUBNET_IDS": (r"subnet-[0-9a-f]+(,subnet-[0-9a-f]+)*", "subnet ids with commas between them"),
+    "VPC_SECURITY_GROUP_IDS": (r"sg-[0-9a-f]+(,sg-[0-9a-f]+)*", "security group ids with commas between them"),
+    "SERVICE_CONCURRENCY": (r"[1-9][0-9]{0,4}", "a whole number from 1"),
 }
 # In the place of what Secrets Manager holds and CloudFormation makes.
-STAND_INS = {
-    "APP_ENV": "production",
-    "JWT_SECRET": "j" * config.MIN_SECRET_BYTES,
-    "SERVICE_TOKEN": "s" * config.MIN_SECRET_BYTES,
-    "DB_PASSWORD": "d" * config.MIN_SECRET_BYTES,
-    "CUSTOMERS_API_BASE": "https://api.invalid",
-    "ORDERS_API_BASE": "https://api.invalid",
-    "DB_HOST": "database.invalid",
-    "DB_USER": "user",
-}
+STAND_INS = {name: name[0] * config.MIN_SECRET_BYTES for name in ("JWT_SECRET", "SERVICE_TOKEN", "DB_PASSWORD")}
+STAND_INS |= {"APP_ENV": "production", "DB_HOST": "database.invalid", "DB_USER": "user"}
+STAND_INS |= dict.fromkeys(("CUSTOMERS_API_BASE", "ORDERS_API_BASE"), "https://api.invalid")
 
 
 def problems(settings: dict[str, str]) -> list[str]:
@@ -62,7 +52,7 @@ def problems(settings: dict[str, str]) -> list[str]:
         return ["SERVICES must be elsewhere or lambda"]
     found = [f"{name} is not set" for name in REQUIRED[services] if name not in settings]
     found += [
-        f"{name} {text}"
+        f"{name} must be {text}"
         for name, (pattern, text) in FORMS.items()
         if name in settings and not re.fullmatch(pattern, settings[name])
     ]
@@ -78,34 +68,24 @@ def problems(settings: dict[str, str]) -> list[str]:
     return found
 
 
-def refuse_arguments(arguments: list[str]):
-    """Raise SystemExit for what would get past the stage, the settings or CloudFormation."""
-    command = arguments[0] if arguments else None
-    if command not in COMMANDS or any(argument.startswith(("--stage", "-s", "--param")) for argument in arguments):
+def main(command: str = "", *arguments: str):
+    """Check the arguments and settings, build what will be deployed, and become the framework."""
+    if command not in COMMANDS or any(word.startswith(("--stage", "-s", "--param")) for word in arguments):
         raise SystemExit(f"usage: aws/serverless {'|'.join(COMMANDS)} …; the stage is always prod")
     # `deploy function` and `deploy -f NAME` ask Lambda itself, to which the references to secrets are mere text.
-    if command == "deploy" and not set(arguments[1:]) <= {"list", "--force", "--verbose"}:
+    if command == "deploy" and not set(arguments) <= {"list", "--force", "--verbose"}:
         raise SystemExit("usage: aws/serverless deploy [list] [--force] [--verbose]")
-
-
-def main(arguments: list[str]):
-    """Check, build what will be deployed, and become the framework."""
-    refuse_arguments(arguments)
     # Empty counts as not set, as everywhere in this project; the framework would take it as a value.
     settings = {name: os.environ[name] for name in SETTINGS if os.environ.get(name)}
     if found := problems(settings):
         raise SystemExit("\n".join(f"aws: {line} (docs/aws.md, step 4)" for line in found))
-    if arguments[0] in ("package", "deploy") and "list" not in arguments and "PACKAGES" not in settings:
+    if command in ("package", "deploy") and "list" not in arguments and "PACKAGES" not in settings:
         package.main()
     others = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    quiet = {"SLS_TELEMETRY_DISABLED": "1", "SLS_NOTIFICATIONS_MODE": "off", "NODE_NO_WARNINGS": "1"}
-    program = package.ROOT / "node_modules" / ".bin" / "serverless"
-    command = [str(program), *arguments, "--stage", "prod"]
-    os.execve(program, command, others | quiet | settings)  # noqa: S606 - no shell is needed
+    program = str(package.ROOT / "node_modules" / ".bin" / "serverless")
+    words = [program, command, *arguments, "--stage", "prod"]
+    os.execve(program, words, others | settings | {"NODE_NO_WARNINGS": "1"})  # noqa: S606 - no shell is needed
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except package.PackageError as ex:
-        sys.exit(f"package: {ex}")
+    main(*sys.argv[1:])

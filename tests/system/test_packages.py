@@ -1,24 +1,20 @@
-"""The zips of `make package`: what is in them, that they can be made again, and how fast they start."""
+"""The zips of `make package`: what is in them, and that they can be made again."""
 
-import json
-import pathlib
 import platform
 import re
-import subprocess
 import zipfile
 
 import pytest
 
 from aws import package
-from bench import cold_start
 from tests.conftest import ROOT
 
 for_every_function = pytest.mark.parametrize("name", package.FUNCTIONS)
 
 OUR_FOLDERS = {
-    "orchestrator": {"common", "lambda_orchestrator"},
-    "customers": {"common", "customers"},
-    "orders": {"common", "orders"},
+    "orchestrator": {"common", "lambda_orchestrator", "openapi"},
+    "customers": {"common", "customers", "openapi"},
+    "orders": {"common", "orders", "openapi"},
 }
 
 
@@ -32,10 +28,9 @@ def requirements(path):
 def test_zip_holds_our_code_that_it_needs_and_pinned_packages(zips, name):
     files = zipfile.ZipFile(zips[name]).namelist()
 
-    sources = {path for path in files if path.endswith(".py")}
     metadata = [re.fullmatch(r"(.+)-([^-]+)\.dist-info/METADATA", path) for path in files]
     shipped = {match[1].lower().replace("_", "-"): match[2] for match in metadata if match}
-    assert {path.split("/")[0] for path in sources} == OUR_FOLDERS[name]
+    assert {folder for path in files if (ROOT / (folder := path.split("/")[0])).is_dir()} == OUR_FOLDERS[name]
     assert [path for path in files if path.startswith("openapi/")] == [f"openapi/{name}.json"]
     assert shipped.items() <= requirements("requirements.txt").items()
     assert {package_name.lower() for package_name in package.FUNCTIONS[name].packages} <= shipped.keys()
@@ -79,25 +74,6 @@ def test_zip_has_no_test_no_secret_and_no_tool(zips, name):
 
 
 @for_every_function
-def test_every_module_of_ours_in_the_zip_is_imported_by_the_handler(unpacked, name):
-    script = (
-        f"import sys, json; sys.path.insert(0, '.'); import {package.FUNCTIONS[name].module}; "
-        "print(json.dumps([m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)]))"
-    )
-    command = [package.PYTHON, "-I", "-B", "-c", script]
-    run = subprocess.run(command, cwd=unpacked[name], env={}, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-
-    imported = {pathlib.Path(path).resolve() for path in json.loads(run.stdout)}
-
-    assert [path for path in unpacked[name].rglob("*.py") if path.resolve() not in imported] == []
-
-
-def test_orchestrator_is_two_megabytes_at_most(zips):
-    assert zips["orchestrator"].stat().st_size <= 2_000_000
-
-
-@for_every_function
 def test_zip_is_below_the_limits_of_lambda(zips, name):
     entries = zipfile.ZipFile(zips[name]).infolist()
 
@@ -117,35 +93,10 @@ def test_zip_can_be_read_by_the_user_that_lambda_runs_it_as(zips, name):
     assert modes == {0o100644}
 
 
-# A part of Python's library, imported in a process of its own. It takes 80 to 130 ms, as fast as the machine is.
-STANDARD_LIBRARY = """
-import time
-start = time.perf_counter()
-import asyncio, decimal, http.client, multiprocessing.pool, unittest.mock, urllib.request, xml.dom.minidom
-print(1000 * (time.perf_counter() - start))
-"""
-
-
-@pytest.mark.parametrize(("name", "times"), [("orchestrator", 2.3), ("customers", 5), ("orders", 5)])
-def test_cold_start_is_short(unpacked, name, times):
-    # Beside what Python's own take: a machine may be half as fast as another. The best of several, and of more
-    # while none is good: it has other things to do.
-    ours, pythons = [], []
-    while len(ours) < 30 and not (ours and min(ours) < times * min(pythons)):
-        for _ in range(5):
-            ours += map(sum, cold_start.measure(unpacked[name], name, rounds=1))
-            run = subprocess.run(
-                [package.PYTHON, "-I", "-B", "-c", STANDARD_LIBRARY], env={}, capture_output=True, check=True
-            )
-            pythons.append(float(run.stdout))
-
-    assert min(ours) < times * min(pythons)
-
-
 def test_another_python_than_the_runtime_is_refused(monkeypatch):
     monkeypatch.setattr(package, "runtime", lambda: "3.99")
 
-    with pytest.raises(package.PackageError, match=r"Python 3\.99 .* LAMBDA_PYTHON"):
+    with pytest.raises(SystemExit, match=r"Python 3\.99 .* LAMBDA_PYTHON"):
         package.main()
 
 
@@ -153,16 +104,16 @@ def test_another_python_than_the_runtime_is_refused(monkeypatch):
 def test_package_that_pip_left_incomplete_is_refused(monkeypatch, tmp_path, setting):
     monkeypatch.setenv(setting, "1")
 
-    with pytest.raises(package.PackageError, match="failed"):
+    with pytest.raises(SystemExit, match="failed"):
         package.build("orchestrator", tmp_path, platform.machine())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_package_that_is_not_pinned_is_refused(monkeypatch, tmp_path):
-    pins = package._pins()
-    del pins["urllib3"]
-    monkeypatch.setattr(package, "_pins", lambda: pins)
+    pins = (ROOT / "requirements.txt").read_text()
+    (tmp_path / "requirements.txt").write_text(re.sub(r"^urllib3==.*\n", "", pins, flags=re.MULTILINE))
+    monkeypatch.setattr(package, "ROOT", tmp_path)
 
-    with pytest.raises(package.PackageError, match=r"urllib3 .* is not pinned"):
-        package.build("orchestrator", tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(SystemExit, match=r"urllib3 .* is not pinned"):
+        package.build("orchestrator", tmp_path / "dist")
+    assert not (tmp_path / "dist").exists()
