@@ -10,6 +10,7 @@ from typing import Any
 from bench.programs import BENCH, HOME
 from common import times
 from common.auth import Authenticator
+from dev.stack import ROOT
 
 # operation -> the program that is asked
 OPERATIONS = {
@@ -54,19 +55,19 @@ class Clients:
             (folder / f"{name}.pem").unlink(missing_ok=True)
             (folder / f"{name}.pem").symlink_to(HOME / "mysql" / "data" / f"{target}.pem")
 
-    def measure_ours(self, operation, clients, seconds, products=PRODUCTS, threads=1) -> dict[str, Any]:
+    def measure_ours(self, operation, clients, seconds, products=PRODUCTS) -> dict[str, Any]:
         """Return the figures of wrk, and what our processes, mysqld and its statements came to.
 
-        Orders name the first `products`. With as many `threads` as clients each is counted alone.
+        Orders name the first `products`.
         """
         first = self._prepare(operation, seconds)
         before = self._counters()
         address = self._programs.addresses[OPERATIONS[operation]]
         figures = json.loads(
             _run(
-                *(HOME / "wrk", f"-t{threads}", f"-c{clients}", f"-d{seconds}", "--timeout=30"),
+                *(ROOT / ".local" / "wrk" / "wrk", "-t1", f"-c{clients}", f"-d{seconds}", "--timeout=30"),
                 *("-s", BENCH / "requests.lua", address, "--"),
-                *(operation, self._token, next(self._names), first, threads, products),
+                *(operation, self._token, next(self._names), first, products),
             ).splitlines()[-1]
         )
         count = figures["requests"]
@@ -85,7 +86,12 @@ class Clients:
         """Return how many a second sysbench gets through."""
         first = self._prepare(operation, seconds)
         output = _run(
-            *(HOME / "sysbench", BENCH / "limit.lua", f"--threads={clients}", f"--time={seconds}"),
+            *(
+                ROOT / ".local" / "sysbench" / "sysbench",
+                BENCH / "limit.lua",
+                f"--threads={clients}",
+                f"--time={seconds}",
+            ),
             *(*self._login, f"--operation={operation}", f"--run={next(self._names)}", f"--first={first}"),
             *(f"--products={products}", "run"),
             cwd=HOME / "tls",

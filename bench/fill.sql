@@ -1,4 +1,4 @@
--- Rows for bench/size.py, as many as @customers, @products and @orders say. The first word of a statement's
+-- Rows for bench/size.py and the tests, as many as @customers, @products and @orders say. The first word of a statement's
 -- comment says how it is run (bench/fill.py): once, or in parts of that table's rows, @first and @part of them.
 --
 -- The same numbers give the same rows on every server: what looks drawn by lot are digits of a SHA-256 of the
@@ -25,20 +25,13 @@ INSERT INTO bench_lists (kind, place, word)
 SELECT list.kind, words.place, words.word
   FROM (VALUES
         ROW('surname', '["Smith", "Müller", "García", "Nguyen", "Brown", "Schmidt", "Martin", "Rossi", "Novak", "Kowalski",
-                         "Andersson", "Jensen", "de Vries", "Silva", "Santos", "Yılmaz", "Kaya", "Papadopoulos", "Horváth",
-                         "Popescu", "Ivanov", "Petrov", "Tanaka", "Suzuki", "Kim", "Park", "Wang", "Zhang", "Singh", "Patel",
-                         "Khan", "Cohen", "Levi", "Haddad", "Okafor", "Mensah", "Dlamini", "Hernández", "López", "Dubois",
-                         "Lefèvre", "Bernard", "Fischer", "Weber", "Wagner", "Becker", "Hoffmann", "Köhler", "Lindqvist",
-                         "Virtanen", "Hansen", "Olsen", "Byrne", "O''Brien", "Murphy", "Campbell", "MacDonald", "Evans",
-                         "Hughes", "Taylor", "Wilson", "Clark", "Wright", "Baker", "Cooper", "Fletcher", "Thatcher",
-                         "Ferrari", "Esposito", "Ricci", "Moreau", "Girard", "Fontaine", "Janssens", "Peeters", "Vermeulen",
-                         "Bakker", "Visser", "Zieliński", "Wójcik", "Dvořák", "Svoboda", "Nagy", "Kovács", "Ionescu",
-                         "Georgiev", "Marković", "Jovanović", "Shevchenko", "Kuznetsov", "Zhukov", "Quispe", "Huamán",
-                         "Xu", "Yoshida", "Watanabe", "Rahman", "Chowdhury", "Fernando", "Zuckerbäcker"]'),
+                         "Andersson", "Jensen", "de Vries", "Silva", "Yılmaz", "Papadopoulos", "Horváth", "Ivanov", "Tanaka",
+                         "Kim", "Wang", "Zhang", "Singh", "Patel", "Khan", "Cohen", "Okafor", "Hernández", "Dubois", "Lefèvre",
+                         "Köhler", "Lindqvist", "Virtanen", "Byrne", "O''Brien", "MacDonald", "Esposito", "Janssens", "Wójcik",
+                         "Dvořák", "Jovanović", "Kuznetsov", "Quispe", "Xu", "Chowdhury", "Zuckerbäcker"]'),
         ROW('trade', '["Trading", "Tools", "Logistics", "Hydraulics", "Electric", "Hardware", "Supplies", "Machinery",
-                       "Packaging", "Foods", "Textiles", "Plastics", "Steel", "Timber", "Chemicals", "Pharma", "Motors",
-                       "Bearings", "Pumps", "Valves", "Lighting", "Furniture", "Print", "Paper", "Glass", "Ceramics",
-                       "Optics", "Robotics", "Software", "Telecom", "Marine", "Aviation", "Rail", "Quarry", "Brewery"]'),
+                       "Packaging", "Foods", "Textiles", "Plastics", "Steel", "Timber", "Motors", "Bearings", "Pumps",
+                       "Lighting", "Paper", "Glass", "Optics", "Software", "Marine", "Quarry", "Brewery"]'),
         ROW('form', '["GmbH", "Ltd", "Inc.", "S.A.", "B.V.", "AB", "Sp. z o.o.", "S.r.l.", "KG", "Oy", "& Sons", "& Co."]'),
         ROW('role', '["info", "orders", "purchasing", "office", "accounts", "sales", "procurement", "warehouse", "einkauf",
                       "compras", "zakupy", "hello"]'),
@@ -92,12 +85,8 @@ SELECT id,
        CASE SUBSTR(h, 17, 1)
             WHEN '0' THEN NULL WHEN '1' THEN NULL
             WHEN '2' THEN CONCAT('+33 1 ', SUBSTR(number, 1, 2), ' ', SUBSTR(number, 3, 2), ' ', SUBSTR(number, 5, 2), ' ', SUBSTR(number, 7, 2))
-            WHEN '3' THEN CONCAT('+48 ', SUBSTR(number, 1, 3), ' ', SUBSTR(number, 4, 3), ' ', SUBSTR(number, 7, 3))
-            WHEN '4' THEN CONCAT('+44 20 7', SUBSTR(number, 1, 3), ' ', SUBSTR(number, 4, 4))
-            WHEN '5' THEN CONCAT('+44 ', SUBSTR(number, 1, 9))
-            WHEN '6' THEN CONCAT('(0', SUBSTR(number, 1, 2), ') ', SUBSTR(number, 3, 7))
-            WHEN '7' THEN CONCAT('+49 ', SUBSTR(number, 1, 3), ' ', SUBSTR(number, 4, 6))
-            WHEN '8' THEN CONCAT('+49 (30) ', SUBSTR(number, 1, 7))
+            WHEN '3' THEN CONCAT('+44 20 7', SUBSTR(number, 1, 3), ' ', SUBSTR(number, 4, 4))
+            WHEN '4' THEN CONCAT('(0', SUBSTR(number, 1, 2), ') ', SUBSTR(number, 3, 7))
             ELSE CONCAT('+1-', SUBSTR(number, 1, 3), '-555-', SUBSTR(number, 4, 4)) END,
        created_at, created_at, IF(SUBSTR(h, 31, 2) < '04', created_at + INTERVAL 30 DAY, NULL)
   FROM dated

@@ -3,12 +3,13 @@
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import time
 
 from dev.ready import wait_for_programs
-from dev.stack import MYSQL_SERVER, ROOT, gunicorn, run_step
+from dev.stack import MYSQL_SERVER, PROCFILE, ROOT, run_step
 from sql.migrate import open_connection
 
 HOME = ROOT / ".local" / "bench"
@@ -35,6 +36,25 @@ ENVIRONMENT = {
     "CUSTOMERS_API_BASE": "http://127.0.0.1:3101",
     "ORDERS_API_BASE": "http://127.0.0.1:3102",
 }
+COMMANDS = {
+    "customers": PROCFILE["customers"],
+    "orders": PROCFILE["orders"],
+    # As on Lambda, a process answers one event at a time.
+    "orchestrator": "exec python -m gunicorn -c common/gunicorn_conf.py --bind 127.0.0.1:$ORCHESTRATOR_PORT"
+    " --workers 8 --worker-class sync --threads 1 'bench.orchestrator:get_app()'",
+}
+# A thousand more orders, past the last one, with their lines.
+MORE_ORDERS = (
+    """
+    INSERT INTO orders (id, customer_id, customer_name, customer_email, status, total_cents, created_at)
+    SELECT %s + id, id, name, email, 'CREATED', 3000, UTC_TIMESTAMP(6) FROM customers WHERE id <= 1000
+    """,
+    """
+    INSERT INTO order_items (order_id, product_id, line_no, sku, name, qty, unit_price_cents, subtotal_cents)
+    SELECT %s + order_id, product_id, line_no, sku, name, qty, unit_price_cents, subtotal_cents
+      FROM order_items WHERE order_id <= 1000
+    """,
+)
 
 
 class Server:
@@ -45,10 +65,10 @@ class Server:
         self._settings = settings
 
     def __enter__(self):
-        run_step([MYSQL_SERVER, "start"], self._environ)
+        run_step(MYSQL_SERVER, "start", environ=self._environ)
         with open_connection(self._settings) as connection, connection.cursor() as cursor:
             cursor.execute(f"DROP DATABASE `{self._settings.name}`")
-        run_step([sys.executable, "-m", "sql.migrate"], self._environ)
+        run_step(sys.executable, "-m", "sql.migrate", environ=self._environ)
         self._connection = open_connection(self._settings)
         self._connection.autocommit = True
         for statement in (BENCH / "data.sql").read_text().split(";\n"):
@@ -57,7 +77,7 @@ class Server:
 
     def __exit__(self, *exception):
         self._connection.close()
-        run_step([MYSQL_SERVER, "stop"], self._environ)
+        run_step(MYSQL_SERVER, "stop", environ=self._environ)
 
     def _execute(self, statement, values=()):
         with self._connection.cursor() as cursor:
@@ -89,25 +109,8 @@ class Server:
         """Make `count` orders (a multiple of 1,000) that can be confirmed or canceled; return the first's id."""
         ((last,),) = self._execute("SELECT MAX(id) FROM orders")
         for offset in range(last, last + count, 1000):
-            self._execute(
-                """
-                INSERT INTO orders (id, customer_id, customer_name, customer_email, status, total_cents, created_at)
-                SELECT %s + id, id, name, email, 'CREATED', 3000, UTC_TIMESTAMP(6)
-                  FROM customers
-                 WHERE id <= 1000
-                """,
-                (offset,),
-            )
-            self._execute(
-                """
-                INSERT INTO order_items
-                       (order_id, product_id, line_no, sku, name, qty, unit_price_cents, subtotal_cents)
-                SELECT %s + order_id, product_id, line_no, sku, name, qty, unit_price_cents, subtotal_cents
-                  FROM order_items
-                 WHERE order_id <= 1000
-                """,
-                (offset,),
-            )
+            for statement in MORE_ORDERS:
+                self._execute(statement, (offset,))
         return last + 1
 
 
@@ -115,25 +118,22 @@ class Programs:
     """The two services and the orchestrator's handler, each under gunicorn."""
 
     def __init__(self, environ, settings):
-        self._commands = {
-            "customers": gunicorn("customers", settings.customers_port),
-            "orders": gunicorn("orders", settings.orders_port),
-            # As on Lambda, a process answers one event at a time.
-            "orchestrator": [
-                *gunicorn("bench.orchestrator", settings.orchestrator_port)[:-1],
-                *("--workers", "8", "--worker-class", "sync", "--threads", "1", "bench.orchestrator:get_app()"),
-            ],
-        }
-        self.addresses = {name: f"http://127.0.0.1:{getattr(settings, f'{name}_port')}" for name in self._commands}
+        self.addresses = {name: f"http://127.0.0.1:{getattr(settings, f'{name}_port')}" for name in COMMANDS}
         self._environ = environ
         self._settings = settings
         self._processes = {}
 
     def __enter__(self):
-        for name, command in self._commands.items():
+        HOME.mkdir(parents=True, exist_ok=True)
+        for name, command in COMMANDS.items():
             with (HOME / f"{name}.log").open("w") as log:
                 self._processes[name] = subprocess.Popen(
-                    command, cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                    ["/bin/sh", "-c", command],
+                    cwd=ROOT,
+                    env=self._environ,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
                 )
         try:
             wait_for_programs(self._settings)  # their logs are in .local/bench
@@ -144,7 +144,7 @@ class Programs:
 
     def __exit__(self, *exception):
         for process in self._processes.values():
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # on TERM gunicorn waits for idle connections
         for process in self._processes.values():
             process.wait(timeout=30)
 

@@ -1,24 +1,15 @@
--- The requests of one operation, for wrk; each of its threads is a client (or several that take
--- turns). Prints one line of JSON at the end. Run by bench/load.py:
+-- The requests of one operation, for wrk. Prints one line of JSON at the end. Run by bench/load.py:
 --
---   wrk -s bench/requests.lua URL -- OPERATION TOKEN RUN FIRST THREADS PRODUCTS
+--   wrk -t1 -s bench/requests.lua URL -- OPERATION TOKEN RUN FIRST PRODUCTS
 
 -- As many as bench/data.sql makes.
 local CUSTOMERS, PRODUCTS, ORDERS = 1000, 1000, 1000
 
-local threads = {}
-
--- Once for each thread, in wrk's own state.
-function setup(thread)
-   thread:set("number", #threads)
-   table.insert(threads, thread)
-end
-
-local operation, run, first, count_of_threads, products, headers
-calls = 0 -- read by `done`
+local operation, run, first, products, headers
+local calls = 0
 
 local function unique()
-   return run .. "-" .. number .. "-" .. calls
+   return run .. "-" .. calls
 end
 
 local function get(path)
@@ -46,7 +37,7 @@ local function create_order(count)
 end
 
 local function change_order(action)
-   return post(function() return "/orders/" .. first + number + (calls - 1) * count_of_threads .. action end)
+   return post(function() return "/orders/" .. first + calls - 1 .. action end)
 end
 
 local operations = {
@@ -74,9 +65,9 @@ local operations = {
 
 function init(arguments)
    operation, run = arguments[1], arguments[3]
-   first, count_of_threads, products = tonumber(arguments[4]), tonumber(arguments[5]), tonumber(arguments[6])
+   first, products = tonumber(arguments[4]), tonumber(arguments[5])
    headers = {["Authorization"] = "Bearer " .. arguments[2], ["Content-Type"] = "application/json"}
-   math.randomseed(os.time() * 1000 + number)
+   math.randomseed(os.time())
 end
 
 function request()
@@ -85,15 +76,10 @@ function request()
 end
 
 function done(summary, latency)
-   local clients = {}
-   for _, thread in ipairs(threads) do
-      clients[#clients + 1] = thread:get("calls")
-   end
    local errors = summary.errors
    io.write(string.format(
-      '\n{"requests":%d,"seconds":%f,"p50":%f,"p95":%f,"p99":%f,"max":%f,"errors":%d,"clients":[%s]}\n',
+      '\n{"requests":%d,"seconds":%f,"p50":%f,"p95":%f,"p99":%f,"max":%f,"errors":%d}\n',
       summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(95) / 1e3,
       latency:percentile(99) / 1e3, latency.max / 1e3,
-      errors.connect + errors.read + errors.write + errors.status + errors.timeout,
-      table.concat(clients, ",")))
+      errors.connect + errors.read + errors.write + errors.status + errors.timeout))
 end
