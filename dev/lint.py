@@ -15,14 +15,14 @@ ROOT = pathlib.Path(__file__).parent.parent
 # What is checked -> the commands, in bash, that do it. Each says nothing of importance unless it fails.
 CHECKS = {
     "openapi": [
-        "redocly lint --config dev/redocly.yaml openapi/{customers,orders,orchestrator}.yaml",
+        "redocly lint --config openapi/redocly.yaml openapi/{customers,orders,orchestrator}.yaml",
         "python -m dev.documents openapi",
     ],
     "python": ["ruff check --quiet", "ruff format --quiet --diff"],
     "types": ["pyright --warnings"],
     # By their first lines, so that a new script can't be forgotten.
     "scripts": [
-        "shellcheck --rcfile dev/shellcheckrc $(grep -rl '^#!/usr/bin/env bash' .ci aws bench dev docs sql)",
+        "shellcheck --external-sources $(grep -rl '^#!/usr/bin/env bash' .ci aws bench dev docs sql)",
     ],
     "containers": [
         "hadolint Dockerfile",

@@ -1,4 +1,4 @@
-"""The whole product on one machine: `python -m dev.stack run|demo|offline|test|mutants`, as the Makefile describes them.
+"""The whole product on one machine: `python -m dev.stack run|demo|offline|test|mutants`; the Makefile says what.
 
 Whatever is started here is stopped here: the programs always, the private MySQL if it
 was started here and nobody else is using it.
