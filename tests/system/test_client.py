@@ -1,4 +1,4 @@
-"""docs/client.py, which the README tells callers to copy: run as it is, before a network that fails on request.
+"""docs/client.py, which docs/calling.md tells callers to copy: run as it is, before a network that fails on request.
 
 Its waits are recorded and not waited for.
 """

@@ -1,4 +1,4 @@
-"""The README's examples, run in order against the running programs: commands by one shell, Python by one Python."""
+"""The examples of the README and docs/calling.md, run against the running programs: a page's commands by one shell."""
 
 import json
 import os
@@ -14,11 +14,13 @@ from tests.system.proxy import ScriptedProxy, answer_500, drop, drop_after
 
 MARK = "=== next block ==="
 
+README = ROOT / "README.md"
+CALLING = ROOT / "docs" / "calling.md"
 
-def examples(title, language):
-    """Return [(code, expected output or "")] of one section."""
-    section = (ROOT / "README.md").read_text().split(f"\n## {title}\n")[1].split("\n## ")[0]
-    return re.findall(rf"```{language}\n(.*?)```\n(?:```\n(.*?)```)?", section, re.DOTALL)
+
+def examples(page, language="sh"):
+    """Return [(code, expected output or "")] of a page, in order."""
+    return re.findall(rf"```{language}\n(.*?)```\n(?:```\n(.*?)```)?", page.read_text(), re.DOTALL)
 
 
 def matches(expected, output):
@@ -44,13 +46,15 @@ def outputs_of(shell):
     return [output.replace("\r", "").strip() for output in shell.stdout.split(MARK)]
 
 
-def test_each_command_gives_the_answer_that_stands_below_it(stack, tmp_path):
-    blocks = examples("Try it", "sh") + examples("For callers", "sh")
+LOG_IN = examples(README)[0]
 
+
+@pytest.mark.parametrize("blocks", [examples(README), [LOG_IN, *examples(CALLING)]], ids=["README", "calling"])
+def test_each_command_gives_the_answer_that_stands_below_it(stack, tmp_path, blocks):
     shell = run_shell([commands for commands, _ in blocks], stack, tmp_path)
 
     outputs = outputs_of(shell)
-    assert len(outputs) == len(blocks) > 13
+    assert len(outputs) == len(blocks) > 5
     wrong = [
         (expected, output)
         for (_, expected), output in zip(blocks, outputs, strict=True)
@@ -59,13 +63,38 @@ def test_each_command_gives_the_answer_that_stands_below_it(stack, tmp_path):
     assert wrong == []
 
 
+def test_table_of_codes_is_the_documents():
+    documents = "".join(path.read_text() for path in ROOT.glob("openapi/*.yaml"))
+    documented = set(re.findall(r"^ +\| `([a-z_]+)` \| ([0-9]{3}) \|", documents, re.MULTILINE))
+    rows = re.findall(r"^\| ([0-9]{3}) \| (.*) \|$", CALLING.read_text(), re.MULTILINE)
+
+    assert {(code, status) for status, codes in rows for code in re.findall("[a-z_]+", codes)} == documented
+
+
+def test_pages_name_files_that_are_there():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "bench" / "README.md"]
+    folders = "aws|bench|common|customers|dev|docs|lambda_orchestrator|openapi|orders|postman|sql|tests"
+    missing = [
+        (page.name, target)
+        for page in pages
+        for text in [page.read_text()]
+        for base, pattern in [(page.parent, r"\]\(([^):#]+)(?:#[^)]*)?\)"), (ROOT, rf"`((?:{folders})/[\w./-]+)`")]
+        for target in re.findall(pattern, text)
+        if not (base / target).exists()
+    ]
+
+    assert missing == []
+    assert len(pages) > 7
+
+
 # --- for callers -----------------------------------------------------------------------
 
 
 @pytest.fixture
 def log_in_and_order():
-    """The block of "Try it" that logs in, and the one for callers that orders once with curl."""
-    return [examples("Try it", "sh")[0][0], examples("For callers", "sh")[1][0]]
+    """The commands that log in, and those that order once with curl."""
+    (order,) = [commands for commands, _ in examples(CALLING) if "--retry-all-errors" in commands]
+    return [LOG_IN[0], order]
 
 
 @pytest.mark.parametrize("loss", [drop, drop_after, answer_500])
@@ -113,7 +142,7 @@ def test_curl_that_reaches_nobody_says_so_whatever_an_earlier_answer_was(stack, 
 
 
 def test_python_for_callers_prints_what_stands_below_it(stack, tmp_path):
-    _, (code, expected) = examples("For callers", "python")
+    ((code, expected),) = examples(CALLING, "python")
     environ = {"B2B_CUSTOMERS": stack.customers, "B2B_ORDERS": stack.orders, "B2B_ORCHESTRATOR": stack.orchestrator}
     environ = {**os.environ, **environ, "PYTHONPATH": str(ROOT / "docs")}
     # The stack keeps the orders of other runs, and a reference is good for one.
@@ -125,12 +154,3 @@ def test_python_for_callers_prints_what_stands_below_it(stack, tmp_path):
 
     assert (run.returncode, run.stderr) == (0, "")
     assert matches(expected, run.stdout), run.stdout
-
-
-def test_python_that_is_shown_of_the_client_is_the_clients():
-    (shown, _), _ = examples("For callers", "python")
-
-    functions = shown.strip().split("\n\n\n")
-    client = (ROOT / "docs" / "client.py").read_text()
-    assert [function for function in functions if function not in client] == []
-    assert len(functions) == 2
