@@ -20,7 +20,7 @@ ORCHESTRATOR = os.environ.get("B2B_ORCHESTRATOR", "http://127.0.0.1:3003")
 USERNAME = os.environ.get("B2B_USERNAME", "demo")
 PASSWORD = os.environ.get("B2B_PASSWORD", "demo-password")
 
-# Seconds to connect, and between two bytes of the answer; an orchestrator's call may take 28.
+# Seconds to connect, and to wait for the next bytes of the answer. A call of the orchestrator may take 28.
 TIMEOUT = (3.0, 35.0)
 TRIES = 6  # with 15 to 31 seconds of waiting between them
 LONGEST_WAIT = 60
@@ -32,7 +32,7 @@ NO_OUTCOME = (
 )
 
 session = requests.Session()  # keeps connections; one for each thread
-# Else ~/.netrc replaces the token, and a proxy of the environment gets password and token to read.
+# Otherwise ~/.netrc replaces the token, and a proxy of the environment can read password and token.
 session.trust_env = False
 
 
@@ -64,7 +64,7 @@ def send(method, url, may_log_in=True, **request):
         if later.isdecimal():
             wait = min(max(wait, int(later)), LONGEST_WAIT)
         if answer.status_code >= 500 or later or body is None:
-            continue  # without a document it is somebody else's answer, a gateway's say
+            continue  # an answer without a document is not the API's, but a gateway's for example
         if answer.status_code < 300:
             return body
         if not may_log_in or body["code"] not in ("authentication_required", "invalid_token"):
@@ -75,7 +75,7 @@ def send(method, url, may_log_in=True, **request):
 
 
 def document(answer):
-    """Return the JSON object that an answer of the API has; None for any other answer. A deletion's is {}."""
+    """Return the JSON object of an answer of the API, {} for a deletion, None if it is somebody else's answer."""
     if answer.status_code == 204:
         return {}
     try:
@@ -87,7 +87,7 @@ def document(answer):
 
 
 def log_in():
-    """Get a token; it lasts two hours, and `send` comes back here when it has ended."""
+    """Get a token. It lasts two hours; `send` calls this again when it has expired."""
     credentials = {"username": USERNAME, "password": PASSWORD}
     token = send("POST", f"{CUSTOMERS}/auth/token", may_log_in=False, json=credentials)["token"]
     session.headers["Authorization"] = f"Bearer {token}"
@@ -105,15 +105,15 @@ def every(url, **filters):
 def order(reference, customer_id, items):
     """Make and confirm an order and return it: once, however often this is called or killed.
 
-    After `Refused` nothing was ordered, and the reference is free for another try, of less say. Raises
+    After `Refused` nothing was ordered, and the reference may be used again, with less for example. Raises
     ValueError if the reference was sent with other items.
 
-    The key is good for 24 hours. Then `customer_reference` makes a repeat a refusal, `duplicate_reference`.
+    The key is good for 24 hours. A repeat after that is refused with `duplicate_reference`.
     """
     wanted = {"customer_id": customer_id, "items": items, "customer_reference": reference}
     row = (customer_id, reference)
     with closing(open_outbox()) as outbox:
-        # Written down before it is sent. What an earlier call wrote stays, and is what goes out again.
+        # Written down before it is sent. If an earlier call wrote the row, it stays and is sent again.
         new = (*row, str(uuid.uuid4()), json.dumps(wanted))
         outbox.execute("INSERT OR IGNORE INTO orders VALUES (?, ?, ?, ?, NULL)", new)
         found = outbox.execute(
@@ -135,7 +135,7 @@ def order(reference, customer_id, items):
 
 
 def open_outbox():
-    """Open the table of orders to send, which an ERP has in its own database. Each statement commits."""
+    """Open the table of orders to send. An ERP has it in its own database. Each statement commits."""
     outbox = sqlite3.connect("outbox.db", isolation_level=None)
     outbox.execute(
         "CREATE TABLE IF NOT EXISTS orders (customer_id INT, reference TEXT, idempotency_key TEXT NOT NULL,"
@@ -145,14 +145,14 @@ def open_outbox():
 
 
 def order_in_two_calls(key, body):
-    """Order without the orchestrator: one key, written down as above, serves both calls."""
+    """Order without the orchestrator. Both calls take the same key, which is written down before, as above."""
     headers = {"X-Idempotency-Key": key}
     made = send("POST", f"{ORDERS}/orders", json=body, headers=headers)
     return send("POST", f"{ORDERS}/orders/{made['id']}/confirm", headers=headers)
 
 
 def customer(name, email):
-    """Return the customer with this email, added if there is none. The email serves as the key."""
+    """Return the customer with this email; add it if there is none. The email does what a key does elsewhere."""
     try:
         return send("POST", f"{CUSTOMERS}/customers", json={"name": name, "email": email})
     except Refused as refusal:
