@@ -72,7 +72,7 @@ class Authenticator:
         self._signing_secret = settings.jwt_secrets[0]
         self._service_tokens = [token.encode() for token in settings.service_tokens]
         self._clock = clock  # seconds since 1970
-        # Keeps successes alone: what is refused is an exception.
+        # Caches successes only: a refusal raises.
         self._verify = functools.lru_cache(VERIFIED_TOKENS)(self._verify_token)
 
     def issue_token(self, username: str, role: str, now: datetime) -> str:
@@ -109,7 +109,7 @@ class Authenticator:
 
     def _operator(self, token):
         caller, expires_at = self._verify(token)
-        # A kept one is good for no longer than a new one.
+        # A cached token expires like any other.
         if expires_at <= self._clock() - LEEWAY_SECONDS:
             raise InvalidToken()
         return caller

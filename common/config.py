@@ -144,7 +144,7 @@ def _text(environ, name, default):
     if value is None:
         raise ConfigError(f"{name} is not set")
     if value.startswith("{{resolve:"):
-        # As it stands in the template, which is public; taken for a secret it would be one that all know.
+        # The placeholder of the public template. Taken as a secret, it would be known to everybody.
         raise ConfigError(f"{name} is a reference that CloudFormation has not resolved")
     return value
 

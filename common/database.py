@@ -52,7 +52,7 @@ CONNECTIONS = 8
 CONNECTION_WAIT_SECONDS = 1
 
 PROBE_SECONDS = 1  # between two probes, and for an answer; the driver's smallest timeout
-# A probe that got no answer says nothing of a time long after it.
+# An unanswered probe counts for this long. Later it says nothing about the database.
 PROBE_VALID_SECONDS = 3
 
 
@@ -73,9 +73,10 @@ class Database:
         self._sleep = sleep
         self._jitter = jitter
         # The last one back is the first one out: no more are opened than are used at once.
-        self._idle: queue.LifoQueue[Connection] = queue.LifoQueue()
-        for _ in range(connections):
-            self._idle.put(Connection(settings, CONNECT_TIMEOUT, READ_TIMEOUT))
+        self._idle = [Connection(settings, CONNECT_TIMEOUT, READ_TIMEOUT) for _ in range(connections)]
+        self._permits: queue.SimpleQueue[None] = queue.SimpleQueue()  # one for each that is idle
+        for _ in self._idle:
+            self._permits.put(None)
         self.probe = Probe(settings)
 
     def transact(self, fn: Callable[[Cursor, *Args], Result], *args: *Args) -> Result:
@@ -115,7 +116,7 @@ class Database:
 
     def close(self):
         """Close the connections; none may be lent."""
-        for connection in [*self._idle.queue, self.probe.connection]:
+        for connection in [*self._idle, self.probe.connection]:
             connection.drop()
 
     @contextmanager
@@ -124,17 +125,19 @@ class Database:
             self.probe.ask()  # again, or nobody would find out that the database is back
             raise DatabaseUnavailable()
         try:
-            connection = self._idle.get_nowait()
+            self._permits.get_nowait()
         except queue.Empty:
             self.probe.ask()
             try:
-                connection = self._idle.get(timeout=CONNECTION_WAIT_SECONDS)
+                self._permits.get(timeout=CONNECTION_WAIT_SECONDS)
             except queue.Empty:
                 raise DatabaseUnavailable() from None
+        connection = self._idle.pop()
         try:
             yield connection
         finally:
-            self._idle.put(connection)
+            self._idle.append(connection)
+            self._permits.put(None)
 
 
 class Probe:
@@ -171,7 +174,7 @@ class Probe:
     def _ask(self, answer):
         try:
             state = self.connection.read(select_state)
-        except Exception as ex:  # noqa: BLE001 - it is for whoever waits for the answer
+        except Exception as ex:  # noqa: BLE001 - whoever waits for the answer gets it
             errno = getattr(ex.__cause__ or ex, "errno", None)
             log.warning("probe failed: %s errno=%s", type(ex).__name__, errno)
             # What fails at once (refused, locked out, no connection free) is no server that hangs.

@@ -23,7 +23,7 @@ FILES = [PAGE, *(FOLDER / name for name in _ASSETS)]
 
 # Reading it again and again costs little, and after a deployment nobody reads the old one for longer than a minute.
 _CONTRACT_HEADERS = {"Cache-Control": "public, max-age=60", "X-Content-Type-Options": "nosniff"}
-# Kept, but asked for each time: after a deployment no old file is in use.
+# Browsers keep them and revalidate each time, so no old file is used after a deployment.
 _ASSET_HEADERS = {"Cache-Control": "public, no-cache", "X-Content-Type-Options": "nosniff"}
 # Nothing but this service's own files, and no script or style in the page itself. Swagger UI
 # draws its icons from data: addresses. No frame of another site can trick an operator into a click.
@@ -54,7 +54,7 @@ def routes(document: dict[str, Any], settings: Settings, *others: tuple[str, obj
     if not settings.api_docs:
         return []
     require_files()
-    # Wherever it is read from, that is where it holds.
+    # The document holds at the address it is read from.
     served = strict_json.dumps({**document, "servers": [{"url": "/"}]})
     return [
         ("/openapi.json", Fixed(served, falcon.MEDIA_JSON, _CONTRACT_HEADERS)),
@@ -110,6 +110,6 @@ class Assets:
 
     def on_get(self, req: Request, resp: falcon.Response, path: str):
         """Send a file, or 304."""
-        req.env.pop("HTTP_RANGE", None)  # past a file's end it would be 416, and no problem of ours is
+        req.env.pop("HTTP_RANGE", None)  # beyond the end it would be 416, which is no problem of ours
         self._send_file(req, resp)
         resp.set_headers(_ASSET_HEADERS)

@@ -7,9 +7,10 @@ from common.gunicorn_worker import bound_waiting
 
 worker_class = "common.gunicorn_worker.Worker"
 workers = 2
-# A thread waits for MySQL or for Customers most of its time. Eight may wait for the one (common/database.py) and
-# four for the other (orders/customers_client.py): two are left for health checks, and to refuse.
-threads = 14
+# A thread waits for MySQL or Customers most of its time. Eight may wait for MySQL (common/database.py), two for
+# Customers (orders/customers_client.py). Two are left for health checks and refusals. More threads cost time:
+# they take turns at the interpreter.
+threads = 12
 
 # Of clients, for a worker. A process may commonly have 1,024 files open, and one that wants more dies; what is left
 # is for MySQL, Customers, and what Python has open.
@@ -17,10 +18,10 @@ worker_connections = 900
 
 post_worker_init = bound_waiting
 
-# Seconds. Not a limit on requests (gthread's worker answers for itself): those have their
-# limits in the database and the clients. A worker that is stuck this long is killed.
+# Seconds. No limit on requests, since gthread's main thread reports for the worker: the timeouts of the
+# database and the clients bound those. A worker that is stuck this long is killed.
 timeout = 60
-# Where workers show that they live: in memory, which never stalls and is there on a read-only root.
+# The heartbeat file is in memory: it never stalls, and works on a read-only root.
 worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn makes a file without a name there
 # Longer than the longest request: four lock waits of 2 s, two customer checks of 1.9 s.
 graceful_timeout = 20
@@ -34,11 +35,8 @@ sendfile = False
 # X-Forwarded-* from nobody: no answer of ours depends on them.
 forwarded_allow_ips = ""
 
-# Nobody steers it at run time, and two services on one machine would share one socket.
+# We don't use the control socket, and two services on one machine would share it.
 control_socket_disable = True
-
-# The access log would print query strings, and what people search for is theirs.
-accesslog = None
 
 # A C parser: 1.5 times the requests of the Python one, on an app that does nothing.
 http_parser = "fast"

@@ -10,8 +10,8 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from common import problems, tracing
 
-# For each read from a client and each write to one: of those that stop in the middle, ten would stop a worker.
-# Against many who do so, or who send a byte now and then, a proxy that buffers stands in front (docs/nginx.conf).
+# For each read from a client and each write to one. Without a limit, clients that stop in the middle would soon hold
+# every thread. Against many of them, or a byte now and then, a proxy that buffers stands in front (docs/nginx.conf).
 CLIENT_SECONDS = 5
 
 
@@ -19,14 +19,14 @@ class Worker(ThreadWorker):
     """Refuses in problem documents, where the base class echoes what was sent, and stops without delay."""
 
     def murder_keepalived(self):
-        """End idle connections: those that are too old, and on TERM all, which the base class would wait for."""
+        """End connections that were idle for too long. On TERM end all idle ones, which the base class waits for."""
         if not self.alive:
             for conn in self.keepalived_conns:
                 conn.timeout = 0
         super().murder_keepalived()
 
     def handle_error(self, req, client, addr, exc):
-        """Answer what is no HTTP request, or what the application has let through."""
+        """Answer a request that is no HTTP, or an exception that the application didn't handle."""
         request_id = tracing.request_id()
         if isinstance(exc, ParseException):
             problem, reason = problems.InvalidRequest("This is not an HTTP/1.1 request that the server takes."), "Bad"
@@ -46,7 +46,7 @@ class Worker(ThreadWorker):
 
 
 def bound_waiting(worker: ThreadWorker):
-    """Let no client keep a thread waiting: its socket fails with EAGAIN; `post_worker_init` in gunicorn_conf.py."""
+    """Bound the wait for a client: after CLIENT_SECONDS its socket fails with EAGAIN. It is a `post_worker_init`."""
     seconds = struct.pack("ll", CLIENT_SECONDS, 0)  # a timeval; what is accepted inherits it (socket(7))
     for listener in worker.sockets:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)

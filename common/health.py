@@ -11,7 +11,7 @@ from common.database import Database
 from common.problems import DatabaseReadOnly, DatabaseUnavailable, SchemaOutdated
 from common.web import Request, send_json
 
-# Who probes us waits for a second, commonly; what is left of it is for the network and a busy machine.
+# A prober commonly waits for a second. The rest is for the network and a busy machine.
 PATIENCE_SECONDS = 0.7
 
 

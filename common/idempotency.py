@@ -24,8 +24,8 @@ from common.problems import IdempotencyKeyInFlight, IdempotencyKeyReused
 
 KEY_LIFETIME = timedelta(hours=24)  # spec; the purge job deletes what is older
 
-# Rows of the table idempotency_slots. Two keys that are in use at once share one, and then
-# wait for each other some milliseconds, once in a thousand times.
+# Rows of the table idempotency_slots. Once in a thousand times two keys in use share a slot.
+# One then waits some milliseconds for the other.
 SLOTS = 1000
 
 

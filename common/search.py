@@ -19,7 +19,7 @@ _GRAM = 3
 _REST = 3
 _MAX_PLACES = 12  # of a search, to find a rare gram among; a long text has one soon
 _FEW = 4000  # entries that are fetched and sorted in some milliseconds
-# Fetching an entry's row and asking LIKE costs as much as walking over so many entries.
+# Fetching an entry's row and applying LIKE costs as much as walking over this many entries.
 _ROW_COST = 16
 
 
@@ -45,7 +45,7 @@ class SearchIndex:
             )
 
     def delete(self, tx: Cursor, row: Row):
-        """Remove the entries of a row, which is as it was when they were added."""
+        """Remove the entries of a row; `row` is as it was when they were added."""
         grams = list(dict.fromkeys(gram for gram, _ in self._entries_of(row)))
         if grams:
             tx.execute(
@@ -83,7 +83,7 @@ class SearchIndex:
             entries = f"SELECT DISTINCT id FROM {self.gram_table} WHERE gram LIKE %s ESCAPE '|' AND id > %s"
             source = f"({entries}) AS g STRAIGHT_JOIN {self.table} AS t ON t.id = g.id"
             return source, contains, "g.id", (prefix, after, *patterns)
-        # One or two characters that so many rows have are found soon in the table itself.
+        # One or two characters that many rows have are soon found in the table itself.
         return f"{self.table} AS t", f"t.id > %s AND {contains}", "t.id", (after, *patterns)
 
     def _cheapest_entry(self, tx: Cursor, text: str) -> tuple[str, str]:
@@ -91,8 +91,8 @@ class SearchIndex:
         entries = [entry for entry in _entries(text) if len(entry[0]) == _GRAM]
         entries = entries[:: -(-len(entries) // _MAX_PLACES)]
         counts = self._count(tx, "= %s", [gram for gram, _ in entries])
-        # Few rows are fetched where the rest is whole, or where it ends the search: then they are all found. Less of
-        # it may be no choice at all: of "c.e" among emails, all go on with "xa".
+        # A whole rest leaves few rows to fetch, and a rest that ends the search finds all of them. A cut rest may
+        # select nothing: among emails "c.e" is always followed by "xa".
         costs = [
             count * (1 if len(rest) == _REST or gram + rest == text else _ROW_COST)
             for count, (gram, rest) in zip(counts, entries, strict=True)

@@ -106,8 +106,8 @@ class ContractMiddleware:
     def process_response(self, req: Request, resp: falcon.Response, resource: object, req_succeeded: bool):
         """Read a body that was refused unread.
 
-        gunicorn would read it after the answer, by when the connection's next request may follow
-        it: what it reads of that one it leaves lying until more comes.
+        gunicorn would read it after the answer. The next request may have come by then: gunicorn
+        reads a part of that one, too, and leaves it until more bytes come.
         """
         is_chunked = req.get_header("Transfer-Encoding") is not None
         if not is_chunked and 0 < (req.content_length or 0) <= MAX_BODY_BYTES:

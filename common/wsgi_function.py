@@ -52,7 +52,7 @@ def _call(app: falcon.App, request: GatewayRequest, context: Any) -> dict[str, A
     """Let serverless-wsgi call the app with the request, whatever format it came in."""
     event = {
         "version": "2.0",
-        # It would decode what API Gateway has decoded already, and cut it at a "?".
+        # serverless-wsgi would decode the path a second time, and cut it at a "?".
         "rawPath": quote(request.path),
         "rawQueryString": request.query_string,
         "headers": request.headers,

@@ -25,7 +25,7 @@ from common.problems import DatabaseUnavailable
 # More memory would let a few logins at once push a worker out of its container.
 _hasher = PasswordHasher(memory_cost=19_456, time_cost=2, parallelism=1)
 
-# The memory stays with the thread that used it, so few threads hash, whoever waits for them.
+# The memory of a hash stays with the thread that made it, so only two threads hash for all.
 _hashing = ThreadPoolExecutor(2)
 
 # What an unknown name is checked against, so that it takes the time of a known one.

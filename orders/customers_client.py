@@ -19,8 +19,9 @@ CALL_TIMEOUT = 1.9
 ATTEMPTS = 2  # a read may be repeated; the second also replaces a kept connection that died
 
 # A bulkhead: while Customers hangs, this many of a worker's threads wait for it. The others go on with what needs
-# the database alone. A call waits for its turn, unless another has done so in vain since Customers last answered.
-CALLS_AT_ONCE = 4
+# the database alone. A call waits TURN_SECONDS for its turn. Once one has waited in vain, the others don't wait until
+# Customers answers again.
+CALLS_AT_ONCE = 2  # each takes milliseconds
 TURN_SECONDS = 1
 # Each log-in keeps Customers busy with the password, and anybody may send one. The other calls are for orders.
 LOGINS_AT_ONCE = 2

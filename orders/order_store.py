@@ -73,8 +73,8 @@ def select_orders(tx: Cursor, filters: dict[str, Any], before: tuple[datetime, i
 
     `filters` maps names of _ORDER_FILTERS to values. `before` is (created_at, id) or None.
     """
-    # Named, for the optimizer thinks that matching rows lie evenly in time, and would look for the newest
-    # of a status or customer among all orders. Those may be a day's, or two years ago.
+    # The index is named: the optimizer assumes that matching rows are spread evenly over time, and would
+    # search all orders for the newest of a status or customer.
     index = _ORDER_INDEXES["status" in filters, "customer_id" in filters]
     conditions = [_ORDER_FILTERS[name] for name in filters]
     values = list(filters.values())
@@ -137,7 +137,7 @@ def insert_order_event(tx: Cursor, order_id: int, event_type: str, origin: Origi
 
 def select_order_events(tx: Cursor, order_id: int, after: tuple[int, ...] | None, count: int) -> list[Row]:
     """Return up to `count` events, oldest first, past the position `after`, (id,) or None."""
-    # Named, for the optimizer may read all later events by id beside the order's, and keep those in both.
+    # The index is named: the optimizer may otherwise intersect the order's events with all later ones.
     tx.execute(
         """
         SELECT id, type, actor, reason, request_id, created_at

@@ -17,7 +17,7 @@ HEALTH = request("GET", "/health", HOST, "X-Request-ID: health")
 # Stands where another server would see a body, or the next request: nobody must answer it.
 SMUGGLED = request("GET", "/health", HOST, "X-Request-ID: smuggled")
 BODY_LIMIT = 65_536
-THREADS = 28  # of a service: two workers with fourteen
+THREADS = 24  # of a service: two workers with twelve
 
 
 @pytest.fixture(params=["customers", "orders"])
