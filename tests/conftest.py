@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from datetime import timedelta
+from typing import Any
 
 import mysql.connector
 import pytest
@@ -34,15 +35,19 @@ def migrate(name):
     assert migration.returncode == 0, migration.stderr
 
 
+def connect(settings, **options) -> Any:  # the driver's annotations take each row for several things
+    """Open a driver connection beside the application's: another client of the same server."""
+    login = {"host": settings.host, "port": settings.port, "user": settings.user, "password": settings.password}
+    return mysql.connector.connect(**login, use_pure=False, **options)
+
+
 @pytest.fixture(scope="session")
 def database_settings():
     """A freshly migrated schema, named after DB_NAME with `_test`; one test run at a time."""
     environ = config.read_environment()
     environ["DB_NAME"] = config.load_database_settings(environ).name + "_test"
     settings = config.load_database_settings(environ)
-    connection = mysql.connector.connect(
-        host=settings.host, port=settings.port, user=settings.user, password=settings.password, use_pure=False
-    )
+    connection = connect(settings)
     cursor = connection.cursor(buffered=True)
     cursor.execute("SELECT GET_LOCK(%s, 0)", (settings.name,))
     assert cursor.fetchone() == (1,), f"another test run is using the schema {settings.name}"
@@ -57,13 +62,7 @@ def database_settings():
 def system_schema(database_settings):
     """The name of a schema for a running stack, gone before and after."""
     name = f"{database_settings.name}_system"
-    connection = mysql.connector.connect(
-        host=database_settings.host,
-        port=database_settings.port,
-        user=database_settings.user,
-        password=database_settings.password,
-        use_pure=False,
-    )
+    connection = connect(database_settings)
     cursor = connection.cursor()
     cursor.execute(f"DROP DATABASE IF EXISTS {name}")
     yield name
@@ -95,14 +94,7 @@ def silent_settings(database_settings):
 @pytest.fixture
 def other_connection(database_settings):
     """A driver connection beside the application's: another client of the same schema."""
-    connection = mysql.connector.connect(
-        host=database_settings.host,
-        port=database_settings.port,
-        user=database_settings.user,
-        password=database_settings.password,
-        database=database_settings.name,
-        use_pure=False,
-    )
+    connection = connect(database_settings, database=database_settings.name)
     yield connection
     connection.close()
 

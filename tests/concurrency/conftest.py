@@ -2,10 +2,12 @@
 
 import itertools
 import sys
+import threading
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import mysql.connector
 import pytest
 
 from common import connection
@@ -22,9 +24,10 @@ from tests.api.conftest import (  # noqa: F401 - fixtures
     service_token,
     stub_customers,
 )
-from tests.concurrency.threads import Call, run_at_once
-from tests.conftest import Clock
+from tests.conftest import Clock, connect
 from tests.factories import unique
+
+TIMEOUT = 60  # seconds; the slowest call here, one that is refused as busy, takes four
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -81,14 +84,6 @@ class Desk:
         """Cancel."""
         return self._api.post(f"/orders/{order['id']}/cancel", headers=_key_header(key))
 
-    def show(self, order):
-        """Read one order."""
-        return self._api.get(f"/orders/{order['id']}")
-
-    def find(self, customer):
-        """List the orders of a customer."""
-        return self._api.get(f"/orders?customer_id={customer['id']}")
-
     def change_product(self, product, changes, if_match=None):
         """Patch a product."""
         headers = {"If-Match": if_match} if if_match else {}
@@ -113,19 +108,27 @@ def make_desk(make_orders_api):  # noqa: F811
 @pytest.fixture
 def at_once(database):
     """`at_once(functions)` runs them all at the same moment and returns their results in order."""
-    return lambda functions: run_at_once(database, functions)
+
+    def run_at_once(functions):
+        barrier = threading.Barrier(len(functions))
+
+        def run(function):
+            # Connected before the barrier: a handshake takes longer than many a transaction, and
+            # connections that open one after another would line the calls up.
+            database.read(lambda cursor: barrier.wait(TIMEOUT))
+            return function()
+
+        with ThreadPoolExecutor(len(functions)) as threads:
+            return list(threads.map(run, functions, timeout=TIMEOUT))
+
+    return run_at_once
 
 
 @pytest.fixture
-def start(database):
-    """`start(function)` runs it in a thread; its `outcome()` waits for the end."""
-
-    def start_call(function):
-        call = Call(database, function)
-        call.start()
-        return call
-
-    return start_call
+def start():
+    """`start(function)` runs it in a thread; its `result(TIMEOUT)` waits for the end."""
+    with ThreadPoolExecutor() as threads:
+        yield threads.submit
 
 
 @pytest.fixture
@@ -215,20 +218,11 @@ class Outsider:
     """A second program in the same database: takes locks, and keeps them as long as a test wants."""
 
     def __init__(self, settings):
-        options = {
-            "host": settings.host,
-            "port": settings.port,
-            "user": settings.user,
-            "password": settings.password,
-            "database": settings.name,
-            "use_pure": False,
-        }
         self._schema = settings.name
-        self._holder = mysql.connector.connect(**options)
+        self._holder = connect(settings, database=settings.name)
         # Sees what is not committed yet, and so how far another transaction is.
-        self._watcher = mysql.connector.connect(
-            **options, autocommit=True, init_command="SET SESSION transaction_isolation = 'READ-UNCOMMITTED'"
-        )
+        read_uncommitted = "SET SESSION transaction_isolation = 'READ-UNCOMMITTED'"
+        self._watcher = connect(settings, database=settings.name, autocommit=True, init_command=read_uncommitted)
 
     def lock_product(self, product):
         """Lock a product's row until `release`, and change it in many small steps.
@@ -283,8 +277,9 @@ class Outsider:
 
     @staticmethod
     def _wait_until(condition):
-        # No pause is needed, each question being a round trip; together they take some ten seconds.
-        assert any(condition() for _ in range(20_000)), "what was waited for did not happen"
+        deadline = time.monotonic() + TIMEOUT
+        while not condition():  # no pause is needed, each question being a round trip
+            assert time.monotonic() < deadline, "what was waited for did not happen"
 
     def close(self):
         """Give everything back."""

@@ -29,20 +29,6 @@ def test_forty_creates_with_one_key_beyond_stock_are_refused_alike(desk, factory
     assert (ledger.keys(key), ledger.stock(product), ledger.orders_of(customer)) == (0, 1, [])
 
 
-def test_a_refused_key_makes_one_order_when_the_stock_came_back(desk, factory, key, at_once, ledger):
-    product, customer = factory.make_product(stock=0), factory.make_customer()
-    refused = desk.create(customer, {product["id"]: 2}, key)
-    desk.change_product(product, {"stock_delta": 50})
-
-    answers = at_once(20 * [lambda: desk.create(customer, {product["id"]: 2}, key)])
-
-    assert refused.status_code == 409
-    assert statuses(answers) == {201: 20}
-    assert len(bodies(answers)) == 1
-    assert len(ledger.orders_of(customer)) == 1
-    assert ledger.stock(product) == 48
-
-
 def test_stock_that_comes_back_amid_the_repeats_makes_one_order(desk, factory, key, at_once, ledger):
     product, customer = factory.make_product(stock=0), factory.make_customer()
     repeats = 10 * [lambda: desk.create(customer, {product["id"]: 2}, key)]

@@ -2,16 +2,7 @@
 
 from common.problems import CustomersUnavailable
 from tests.concurrency.answers import bodies, outcomes, replays, statuses
-
-
-def test_one_key_for_two_orders_confirms_one_of_them(desk, factory, settings, key, at_once, ledger):
-    made = [factory.make_order(settings) for _ in range(2)]
-
-    answers = at_once(5 * [lambda: desk.confirm(made[0], key), lambda: desk.confirm(made[1], key)])
-
-    assert outcomes(answers) == {200: 5, "idempotency_key_reused": 5}
-    assert len(bodies([answer for answer in answers if answer.status_code == 200])) == 1
-    assert sorted(ledger.events(order) for order in made) == [["created"], ["created", "confirmed"]]
+from tests.concurrency.conftest import TIMEOUT
 
 
 def test_one_key_for_two_bodies_makes_one_order(desk, factory, key, at_once, ledger):
@@ -76,7 +67,7 @@ def test_a_repeat_waits_for_the_first_and_replays_it(desk, factory, key, start, 
 
     outsider.release()
 
-    answers = [first.outcome(), second.outcome()]
+    answers = [first.result(TIMEOUT), second.result(TIMEOUT)]
     assert statuses(answers) == {201: 2}
     assert len(bodies(answers)) == 1
     assert [replays([answer]) for answer in answers] == [0, 1]
@@ -94,7 +85,7 @@ def test_a_repeat_is_replayed_though_customers_went_down_meanwhile(desk, factory
 
     outsider.release()
 
-    answers = [first.outcome(), second.outcome()]
+    answers = [first.result(TIMEOUT), second.result(TIMEOUT)]
     assert statuses(answers) == {201: 2}
     assert len(bodies(answers)) == 1
 
@@ -108,10 +99,10 @@ def test_a_repeat_that_waits_too_long_is_told_to_come_back(
     first = start(lambda: patient.create(customer, {product["id"]: 1}, key))
     outsider.wait_for_key()
 
-    early = start(lambda: desk.create(customer, {product["id"]: 1}, key)).outcome()
+    early = start(lambda: desk.create(customer, {product["id"]: 1}, key)).result(TIMEOUT)
     outsider.release()
-    made = first.outcome()
-    late = start(lambda: desk.create(customer, {product["id"]: 1}, key)).outcome()
+    made = first.result(TIMEOUT)
+    late = start(lambda: desk.create(customer, {product["id"]: 1}, key)).result(TIMEOUT)
 
     assert (early.status_code, early.json["code"]) == (409, "idempotency_key_in_flight")
     assert early.headers["Retry-After"] == "1"
@@ -149,7 +140,7 @@ def test_the_loser_of_a_deadlock_runs_again_and_succeeds(desk, factory, key, sta
     outsider.lock_product(first)
     outsider.release()
 
-    assert call.outcome().status_code == 201
+    assert call.result(TIMEOUT).status_code == 201
     assert retries() == {1213: 1}
     assert len(ledger.orders_of(customer)) == 1
     assert (ledger.stock(first), ledger.stock(second)) == (49, 49)

@@ -6,6 +6,7 @@ fail where it wants.
 """
 
 import copy
+import itertools
 import os
 import pathlib
 import platform
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from aws import package
 from tests.system.gateway import Gateway
@@ -35,25 +37,29 @@ START_SECONDS = 90
 PROGRAMS = ("customers", "orders", "orchestrator")
 
 
+# Below 32768, where outgoing connections begin.
+_ports = itertools.count(random.randrange(10_000, 30_000))
+
+
 def free_ports(count):
-    """Return neighbouring ports that nothing uses; below 32768, where outgoing connections begin."""
+    """Return neighbouring ports that nothing uses, and that no other call has got."""
     while True:
-        first = random.randrange(10_000, 32_000)
+        ports = list(itertools.islice(_ports, count))
         with ExitStack() as sockets:
             try:
-                for port in range(first, first + count):
+                for port in ports:
                     sockets.enter_context(socket.socket()).bind(("127.0.0.1", port))
             except OSError:
                 continue
-        return list(range(first, first + count))
+        return ports
 
 
-def wait_until(condition, seconds=30):
+def wait_until(condition, seconds=60):
     """Return what `condition()` returns as soon as that is true; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
-        threading.Event().wait(0.02)
+        time.sleep(0.02)
     return result
 
 
@@ -177,6 +183,7 @@ class Operator:
         self.stack = stack
         self.session = requests.Session()
         self.session.trust_env = False
+        self.session.mount("http://", HTTPAdapter(pool_maxsize=64))  # for as many threads
         login = {"username": username, "password": password}
         response = self.session.post(f"{stack.customers}/auth/token", json=login, timeout=30)
         assert response.status_code == 200, response.text
@@ -302,13 +309,13 @@ class Shop:
             {"sku": name, "name": f"Product {name}", "price_cents": self.price_cents, "stock": self.initial_stock},
         )
 
+    def order_request(self, qty=1):
+        """Return a body of `POST /orders`."""
+        return {"customer_id": self.customer["id"], "items": [{"product_id": self.product["id"], "qty": qty}]}
+
     def order(self, qty=1):
         """Return a body for the orchestrator with a key of its own."""
-        return {
-            "customer_id": self.customer["id"],
-            "items": [{"product_id": self.product["id"], "qty": qty}],
-            "idempotency_key": uuid.uuid4().hex,
-        }
+        return {**self.order_request(qty), "idempotency_key": uuid.uuid4().hex}
 
     def stock(self):
         """Return the stock as the API shows it."""

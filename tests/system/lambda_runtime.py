@@ -9,12 +9,11 @@ import subprocess
 import threading
 import time
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from aws.package import PYTHON
+from tests.system.http_server import Server, answer
 
 START_SECONDS = 30
-_PREFIX = "/2018-06-01/runtime"
 
 
 class LambdaError(Exception):
@@ -68,21 +67,20 @@ class LambdaFunction:
         return instance
 
 
-class _Instance:
+class _Instance(Server):
     """One process of the runtime client, and the Runtime API that it asks for events."""
 
     def __init__(self, folder, handler, environ, log_path):
+        super().__init__()
         self._events, self._results = queue.Queue(), queue.Queue()
         self._asks = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_request_handler())
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self.__enter__()
         with log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [PYTHON, "-m", "awslambdaric", handler],
                 cwd=folder,
                 # Nothing of this process's own environment, which knows the repository.
-                env=environ | {"AWS_LAMBDA_RUNTIME_API": self._server.server_name + f":{self._server.server_port}"},
+                env=environ | {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.port}"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -107,46 +105,21 @@ class _Instance:
         self._process.wait()
         self._events.put(None)
         self._results.put(("error", b"killed"))
-        self._server.shutdown()
-        self._server.server_close()
+        self.__exit__()
 
-    def _make_request_handler(instance):
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1  # one send a reply: else each event waits 40 ms for a delayed ACK
-
-            def do_GET(self):
-                assert self.path == f"{_PREFIX}/invocation/next"
-                instance._asks.set()
-                event = instance._events.get()
-                if event is None:
-                    self.close_connection = True
-                    return
-                body, deadline = event
-                self._reply(200, body, {
-                    "Lambda-Runtime-Aws-Request-Id": str(uuid.uuid4()),
-                    "Lambda-Runtime-Deadline-Ms": str(int(1000 * deadline)),
-                    "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-central-1:000000000000:function:test",
-                    "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0",
-                })  # fmt: skip
-
-            def do_POST(self):
-                # …/invocation/ID/response, …/invocation/ID/error or …/init/error
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                instance._results.put((self.path.rsplit("/", 1)[1], body))
-                instance._asks.set()
-                self._reply(202, b'{"status":"OK"}\n')
-
-            def _reply(self, status, body, headers=()):
-                self.send_response(status)
-                for name, value in dict(headers).items():
-                    self.send_header(name, value)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *arguments, **options):
-                """Say nothing."""
-
-        return Handler
+    def serve(self, handler):
+        """Give the next event, or take a result: …/invocation/ID/response, …/invocation/ID/error or …/init/error."""
+        self._asks.set()
+        if handler.command == "POST":
+            self._results.put((handler.path.rsplit("/", 1)[1], handler.body))
+            answer(handler, 202, "application/json", b'{"status":"OK"}\n')
+        elif event := self._events.get():
+            body, deadline = event
+            answer(handler, 200, "application/json", body, [
+                ("Lambda-Runtime-Aws-Request-Id", str(uuid.uuid4())),
+                ("Lambda-Runtime-Deadline-Ms", str(int(1000 * deadline))),
+                ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-central-1:000000000000:function:test"),
+                ("Lambda-Runtime-Trace-Id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0"),
+            ])  # fmt: skip
+        else:
+            handler.close_connection = True

@@ -7,22 +7,20 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Callable
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 
 from tests.system.conftest import ROOT, free_ports, wait_until
-from tests.system.proxy import answer
+from tests.system.http_server import Server, answer
 
 NGINX = ROOT / ".local" / "nginx" / "nginx"  # made by dev/install
 COMPOSE = "nginx-addresses.compose.conf"
 BALANCER = "127.0.0.9"  # an address that is believed when it says for whom it asks
-STOP_SECONDS = 10
+STOP_SECONDS = 30
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
@@ -127,58 +125,23 @@ def believe_balancer(addresses):
     return changed
 
 
-class Recorder:
+class Recorder(Server):
     """An instance that keeps what it gets, and answers 200 where no script does."""
 
-    def __init__(self, port=0):
+    def __init__(self):
+        super().__init__()
         self.requests = []  # (method, path, headers), in order
-        self.connections = []  # the ports they come from
         self._scripts = []
-        recorder = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def setup(self):
-                recorder.connections.append(self.client_address[1])
-                super().setup()
-
-            def do_GET(self):
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                recorder.requests.append((self.command, self.path, self.headers))
-                script = recorder._scripts.pop() if recorder._scripts else None
-                (script or answer_ok)(self)
-
-            do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
-
-            def log_message(self, *arguments, **options):
-                """Say nothing."""
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 128
-
-        self._server = Server(("127.0.0.1", port), Handler)
-        self.port = self._server.server_address[1]
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *exception):
-        self._server.shutdown()
-        self._server.server_close()
+    def serve(self, handler):
+        """Keep the request and answer it."""
+        self.requests.append((handler.command, handler.path, handler.headers))
+        script = self._scripts.pop() if self._scripts else answer_ok
+        script(handler)
 
     def script(self, script, times=1):
         """Let `script` handle the next requests."""
         self._scripts.extend([script] * times)
-
-    def reset(self):
-        """Forget what came and what was scripted."""
-        self.requests.clear()
-        self.connections.clear()
-        self._scripts.clear()
 
 
 def answer_ok(handler):

@@ -2,53 +2,34 @@
 
 import re
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import requests
+
+from tests.system.http_server import Server, answer
 
 # Response headers that speak of one connection, or that this proxy writes itself.
 _NOT_FORWARDED = {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
 
 
-class ScriptedProxy:
+class ScriptedProxy(Server):
     """Forwards everything to `target`, but for the requests that a test has scripted.
 
-    A script is a function `(handler, forward)`: it answers through the handler, or calls
-    `forward()`, which sends the request on and returns the target's response, or both, or
-    neither, which closes the connection without an answer.
+    A script is a function `(proxy, handler, forward)`: it answers through the handler, or
+    calls `forward()`, which sends the request on and returns the target's response, or
+    both, or neither, which closes the connection without an answer.
     """
 
     def __init__(self, target):
+        super().__init__()
         self._target = target
         self._scripts = []
         self._lock = threading.Lock()
         self._released = threading.Event()
         self.requests = []  # (method, path) of every request, in order
-        proxy = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                proxy._serve(self)
-
-            do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
-
-            def log_message(self, *arguments, **options):
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.base = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
 
     def __exit__(self, *exception):
         self.reset()
-        self._server.shutdown()
-        self._server.server_close()
+        super().__exit__()
 
     def script(self, method, pattern, script, times=1000):
         """Let `script` handle the next `times` requests whose path matches the pattern."""
@@ -71,9 +52,8 @@ class ScriptedProxy:
         """Return how many requests matched."""
         return sum(m == method and bool(re.fullmatch(pattern, path)) for m, path in self.requests)
 
-    def _serve(self, handler):
-        length = int(handler.headers.get("Content-Length") or 0)
-        body = handler.rfile.read(length)
+    def serve(self, handler):
+        """Let the script of the request handle it."""
 
         def forward():
             headers = {k: v for k, v in handler.headers.items() if k.lower() not in ("host", "connection")}
@@ -83,7 +63,7 @@ class ScriptedProxy:
                     handler.command,
                     self._target + handler.path,
                     headers=headers,
-                    data=body,
+                    data=handler.body,
                     timeout=60,
                     allow_redirects=False,
                 )
@@ -102,31 +82,14 @@ class ScriptedProxy:
         return pass_on
 
 
-def answer(handler, status, content_type, body, headers=()):
-    """Write a response."""
-    handler.send_response_only(status)
-    for name, value in headers:
-        handler.send_header(name, value)
-    handler.send_header("Content-Type", content_type)
-    handler.send_header("Content-Length", str(len(body)))
-    if handler.close_connection:  # unsaid, the client's next request may go out on the dead connection
-        handler.send_header("Connection", "close")
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
 # --- scripts ---------------------------------------------------------------------------
 
 
 def pass_on(proxy, handler, forward):
     """Behave."""
     response = forward()
-    headers = [
-        (name, value)
-        for name, value in response.headers.items()
-        if name.lower() not in _NOT_FORWARDED | {"content-type"}
-    ]
-    answer(handler, response.status_code, response.headers.get("Content-Type", ""), response.content, headers)
+    headers = [pair for pair in response.headers.items() if pair[0].lower() not in _NOT_FORWARDED]
+    answer(handler, response.status_code, None, response.content, headers)
 
 
 def drop(proxy, handler, forward):
@@ -147,17 +110,6 @@ def hang_after(proxy, handler, forward):
     """Send the request on, let it take effect, then say nothing."""
     forward()
     proxy.hang()
-
-
-def drip(proxy, handler, forward):
-    """Send the head of an answer and then a byte now and then, as long as the caller listens."""
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")
-    try:
-        for _ in range(900):
-            handler.wfile.write(b" ")
-            threading.Event().wait(0.1)
-    except OSError:
-        """The caller has had enough."""
 
 
 def answer_500(proxy, handler, forward):

@@ -1,10 +1,7 @@
 """HTTP as bytes on a socket: what no client library would send, and what comes back."""
 
-import fcntl
 import json
 import socket
-import struct
-import termios
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -66,16 +63,12 @@ class Connection:
         """Send bytes as they are."""
         self._socket.sendall(data)
 
-    def waiting_bytes(self):
-        """Return how many bytes have come that nobody has read."""
-        return struct.unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)))[0]
-
     def finish(self):
         """Say that nothing more comes, and go on reading."""
         self._socket.shutdown(socket.SHUT_WR)
 
-    def read(self, timeout=TIMEOUT, method="GET"):
-        """Return the next answer, or None where the connection ends; `method` tells whether it has a body."""
+    def read(self, timeout=TIMEOUT):
+        """Return the next answer, or None where the connection ends."""
         self._socket.settimeout(timeout)
         status_line = self._stream.readline()
         if not status_line:
@@ -86,18 +79,18 @@ class Connection:
         while (line := self._stream.readline()) not in (b"\r\n", b""):
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
-        length = 0 if method == "HEAD" else int(headers.get("content-length", 0))
+        length = int(headers.get("content-length", 0))
         body = self._stream.read(length)
         assert len(body) == length, "the answer is cut off"
         return Answer(int(status), headers, body)
 
 
-def exchange(base, data, method="GET", source=None):
+def exchange(base, data):
     """Send `data` and nothing more; return every answer until the server closes."""
-    with Connection(base, source) as connection:
+    with Connection(base) as connection:
         connection.send(data)
         connection.finish()
-        return list(iter(lambda: connection.read(method=method), None))
+        return list(iter(connection.read, None))
 
 
 def request(method, target, *headers, body=b"", version="HTTP/1.1"):

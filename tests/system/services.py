@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import mysql.connector
@@ -120,3 +121,27 @@ class Services:
     def __exit__(self, *exception):
         for service in self.both:
             service.end()
+
+
+class Clients:
+    """Clients that make one call after the other, and keep what each returned; leaving the context ends them."""
+
+    def __init__(self, count, call):
+        self._call = call
+        self._done = threading.Event()
+        self.results = []
+        self._threads = [threading.Thread(target=self._run) for _ in range(count)]
+
+    def _run(self):
+        while not self._done.wait(0.01):
+            self.results.append(self._call())
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._done.set()
+        for thread in self._threads:
+            thread.join()

@@ -43,11 +43,7 @@ NO_REQUEST = {
     "two lengths": request(*LOGIN, "Content-Length: 2", f"Content-Length: {2 + len(SMUGGLED)}", body=b"{}"),
     "two hosts": request("GET", "/health", HOST, "Host: other.example"),
     "bytes": b"\x00\xff\xfe" * 300 + b"\r\n\r\n",
-    "TLS": bytes.fromhex("160301020001000100fc0303") + bytes(200) + b"\r\n\r\n",
-    "target without a slash": request("GET", "health", HOST),
-    "request line of 20 KB": request("GET", "/health?search=" + "a" * 20_000, HOST),
     "header of 20 KB": request("GET", "/health", HOST, "X-Long: " + "a" * 20_000),
-    "unknown expectation": request("GET", "/health", HOST, "Expect: 200-ok"),
 }
 
 
@@ -85,29 +81,19 @@ def test_more_clients_that_stop_in_the_middle_than_there_are_threads_do_not_stop
     assert "Traceback" not in "".join(stack.log)
 
 
-def test_body_that_stops_coming_is_400_and_adds_nothing(operator, stack):
+@pytest.mark.parametrize("breaks_off", [False, True])
+def test_body_that_stops_coming_or_breaks_off_is_400_and_adds_nothing(operator, stack, breaks_off):
     name = uuid.uuid4().hex
     body = f'{{"name": "{name}", "email": "{name}@example.test"'.encode()
     login = f"Authorization: Bearer {operator.token}"
 
     with Connection(stack.customers) as connection:
         connection.send(request("POST", "/customers", HOST, JSON, login, "Content-Length: 1000", body=body))
+        if breaks_off:
+            connection.finish()
         answer = connection.read()
 
     assert (answer.status, answer.code) == (400, "malformed_json")
-    assert operator.get(stack.customers, "/customers", search=name)["data"] == []
-
-
-def test_body_that_breaks_off_is_400_and_adds_nothing(operator, stack):
-    name = uuid.uuid4().hex
-    body = f'{{"name": "{name}", "email": "{name}@example.test"'.encode()
-    login = f"Authorization: Bearer {operator.token}"
-
-    answers = exchange(
-        stack.customers, request("POST", "/customers", HOST, JSON, login, "Content-Length: 1000", body=body)
-    )
-
-    assert [(answer.status, answer.code) for answer in answers] == [(400, "malformed_json")]
     assert operator.get(stack.customers, "/customers", search=name)["data"] == []
 
 
@@ -123,16 +109,13 @@ def test_chunked_body_is_411_and_what_it_holds_is_no_request(stack):
     assert answers[1].request_id == "health"
 
 
-@pytest.mark.parametrize("size", [BODY_LIMIT + 1, 1_000_000], ids=["one byte more", "1 MB"])
-def test_body_over_the_limit_is_413_that_its_sender_can_read(stack, size):
-    body = SMUGGLED + b" " * (size - len(SMUGGLED))
+def test_client_library_that_sends_a_large_body_gets_to_read_the_413(operator, stack):
+    # More than the socket buffers hold: the client is still sending when the answer comes.
+    response = operator.session.post(
+        stack.customers + "/customers", data=b" " * 20_000_000, headers={"Content-Type": "application/json"}, timeout=30
+    )
 
-    with Connection(stack.customers) as connection:
-        # All of it, before anything is read: by then the server may have reset the connection.
-        connection.send(request(*LOGIN, f"Content-Length: {size}", body=body))
-        answer = connection.read()
-
-    assert (answer.status, answer.code) == (413, "payload_too_large")
+    assert (response.status_code, response.json()["code"]) == (413, "payload_too_large")
 
 
 def test_rest_of_a_body_over_the_limit_is_no_request(stack):
@@ -141,24 +124,6 @@ def test_rest_of_a_body_over_the_limit_is_no_request(stack):
     answers = exchange(stack.customers, request(*LOGIN, f"Content-Length: {len(body)}", body=body) + SMUGGLED)
 
     assert [(answer.status, answer.code) for answer in answers] == [(413, "payload_too_large")]
-
-
-def test_client_library_that_sends_a_large_body_gets_to_read_the_413(operator, stack):
-    # More than the socket buffers hold: the client is still sending when the answer comes.
-    response = operator.session.post(
-        stack.customers + "/customers", data=b" " * 20_000_000, headers={"Content-Type": "application/json"}, timeout=30
-    )
-
-    assert response.status_code == 413
-    assert response.json()["code"] == "payload_too_large"
-
-
-def test_body_of_the_limit_is_read(stack):
-    answers = exchange(
-        stack.customers, request(*LOGIN, f"Content-Length: {BODY_LIMIT}", body=b" " * BODY_LIMIT) + HEALTH
-    )
-
-    assert [(answer.status, answer.code) for answer in answers] == [(400, "malformed_json"), (200, None)]
 
 
 def test_length_alone_is_413_before_any_of_the_body_was_sent(stack):
@@ -182,31 +147,3 @@ def test_refusal_comes_after_the_body_and_the_next_request_is_answered(stack):
         healthy = connection.read()
 
     assert (refused.code, healthy.status) == ("authentication_required", 200)
-
-
-# --- methods and targets ---------------------------------------------------------------
-
-
-def test_known_method_that_the_address_does_not_take_is_405_with_allow(base):
-    answers = exchange(base, request("TRACE", "/health", HOST, "X-Secret: 1"))
-
-    assert [(answer.status, answer.code) for answer in answers] == [(405, "method_not_allowed")]
-    assert answers[0].headers["allow"] == "GET, OPTIONS"
-    assert b"X-Secret" not in answers[0].body
-
-
-@pytest.mark.parametrize(
-    "target", ["/%ff%00", "/caf\xe9", "/../etc/passwd", "//nowhere", "/health%2f", "/health/", "/;x"]
-)
-def test_odd_target_is_404(base, target):
-    answers = exchange(base, request("GET", target, HOST))
-
-    assert [(answer.status, answer.code) for answer in answers] == [(404, "not_found")]
-
-
-def test_header_with_underscores_does_not_pass_for_the_one_with_hyphens(base):
-    # WSGI has one name for both; a proxy that sets or strips a header knows only the real one.
-    (answer,) = exchange(base, request("GET", "/health", HOST, "X_Request_ID: smuggled"))
-
-    assert answer.status == 200
-    assert answer.request_id != "smuggled"

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 import pytest
 
 from tests.system.conftest import ROOT, free_ports, wait_until
+from tests.system.http_server import answer
 from tests.system.nginx import BALANCER, COMPOSE, Nginx, Recorder, believe_balancer, break_off, client_at
-from tests.system.proxy import answer
 from tests.system.raw_http import Connection, exchange, request
 
 HOST = "Host: api.example"
@@ -23,7 +23,7 @@ REQUESTS_AT_ONCE = 64
 RATE, AHEAD = 50, 100  # requests in a second from one address, and how many more before that counts
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def recorders():
     """Two instances, which stand for both services."""
     with Recorder() as first, Recorder() as second:
@@ -52,13 +52,6 @@ def nginx_before_nobody(tmp_path):
     ports = free_ports(4)
     with Nginx(tmp_path / "nobody", ports[:2], ports[2:]) as nginx:
         yield nginx
-
-
-@pytest.fixture(autouse=True)
-def forgetful(recorders):
-    """What the recorders were told and have kept is forgotten."""
-    for recorder in recorders:
-        recorder.reset()
 
 
 @pytest.fixture
@@ -93,95 +86,54 @@ def assert_problem(response, status, code):
     assert "nginx/" not in response.headers["Server"]
 
 
-# --- the file --------------------------------------------------------------------------
-
-
-def test_nginx_takes_the_files_without_a_word(nginx, nginx_of_compose):
-    assert nginx.check() == (0, "")
-    assert nginx_of_compose.check() == (0, "")
-
-
-@pytest.fixture
-def certificate(tmp_path):
-    """The path of a certificate for 127.0.0.1, with its key beside it."""
+def test_lines_of_the_scaling_page_for_tls_serve_both_and_nothing_in_the_clear(recorders, tmp_path, client):
     certificate, key = tmp_path / "fullchain.pem", tmp_path / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
          "-subj", "/CN=b2b", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip
-    return certificate
-
-
-@pytest.fixture
-def tls(recorders, tmp_path, certificate):
-    """nginx with the lines of docs/scaling.md for TLS."""
     (lines,) = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs" / "scaling.md").read_text(), re.DOTALL)
 
     def speak_tls(addresses):
         changed, count = re.subn(r"( +listen 127.*\n){2}", lines, addresses)
         assert count == 1
-        return changed.replace("/etc/nginx/tls", str(certificate.parent))
+        return changed.replace("/etc/nginx/tls", str(tmp_path))
 
     ports = [recorder.port for recorder in recorders]
-    with Nginx(tmp_path / "tls", ports, ports, change=speak_tls) as nginx:
-        yield nginx
+    with Nginx(tmp_path / "tls", ports, ports, change=speak_tls) as tls:
+        assert tls.check() == (0, "")
+        for base in (tls.customers, tls.orders):
+            answer = client.get(base.replace("http:", "https:") + "/health", verify=str(certificate))
+            assert answer.status_code == 200
+        assert_problem(client.get(tls.orders + "/orders"), 400, "invalid_request")
 
-
-def test_lines_for_tls_are_taken_and_serve_both(tls, certificate, recorders, client):
-    assert tls.check() == (0, "")
-    for base in (tls.customers, tls.orders):
-        assert client.get(base.replace("http:", "https:") + "/health", verify=str(certificate)).status_code == 200
-
-    assert {headers["X-Forwarded-Proto"] for _, _, headers in received(recorders)} == {"https"}
-
-
-def test_request_in_the_clear_where_tls_is_spoken_is_400(tls, recorders, client):
-    response = client.get(tls.orders + "/orders")
-
-    assert_problem(response, 400, "invalid_request")
-    assert received(recorders) == []
+    assert [headers["X-Forwarded-Proto"] for _, _, headers in received(recorders)] == ["https"] * 2
 
 
 # --- instances -------------------------------------------------------------------------
 
 
-def test_each_listener_has_its_service(tmp_path, client):
-    with (
-        Recorder() as customers,
-        Recorder() as orders,
-        Nginx(tmp_path / "two", [customers.port] * 2, [orders.port] * 2) as nginx,
-    ):
-        client.get(nginx.customers + "/a")
-        client.get(nginx.orders + "/b")
-
-    assert [path for _, path, _ in customers.requests] == ["/a"]
-    assert [path for _, path, _ in orders.requests] == ["/b"]
-
-
-def test_address_goes_on_as_it_was_sent(nginx, recorders):
-    target = "/a%2Fb//c/./d?search=%C3%A9+e&limit=1"
-
-    ask(nginx.orders, request("GET", target, HOST))
-
-    assert [path for _, path, _ in received(recorders)] == [target]
-
-
-def test_read_goes_to_the_next_instance_when_one_breaks_off(nginx, recorders, client):
+def test_read_goes_to_the_next_instance_when_one_breaks_off_and_the_log_has_each_try(nginx, recorders, client):
     recorders[0].script(break_off)
+    target = "/a%2Fb//c"  # goes on as it is
 
-    responses = [client.get(nginx.orders + "/orders/1") for _ in range(2)]
+    statuses = [client.get(f"{nginx.orders}{target}?search=needle").status_code for _ in range(2)]
 
-    assert [response.status_code for response in responses] == [200, 200]
-    assert len(received(recorders)) == 3
+    assert statuses == [200, 200]
+    assert {path for _, path, _ in received(recorders)} == {f"{target}?search=needle"}
+    lines = nginx.access_log(2)
+    assert sorted(line["upstream_status"] for line in lines) == ["200", "502, 200"]
+    assert {(line["service"], line["method"], line["path"], line["status"]) for line in lines} == {
+        ("orders", "GET", target, 200)
+    }
 
 
-@pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_change_that_may_have_been_received_is_sent_once_and_is_502(nginx, recorders, client, method):
+def test_change_that_may_have_been_received_is_sent_once_and_is_502(nginx, recorders, client):
     for recorder in recorders:
         recorder.script(break_off)
 
-    response = client.request(method, nginx.orders + "/orders", json={})
+    response = client.patch(nginx.orders + "/orders", json={})
 
     assert_problem(response, 502, "upstream_broken")
     assert len(received(recorders)) == 1
@@ -204,17 +156,17 @@ def test_instance_that_does_not_answer_in_time_is_504_and_is_not_asked_twice(rec
     assert len(received(recorders)) == 1
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_all_instances_down_is_503_with_retry_after(nginx_before_nobody, client, method):
+def test_all_instances_down_is_503_with_retry_after_and_the_id_of_the_request(nginx_before_nobody, client):
     # The third finds none that is to be tried: each has failed three times.
     for _ in range(5):
-        response = client.request(method, nginx_before_nobody.orders + "/orders")
+        response = client.post(nginx_before_nobody.orders + "/orders", headers={"X-Request-ID": "erp-4711"})
 
         assert_problem(response, 503, "service_unavailable")
         assert response.headers["Retry-After"] == "2"
+        assert response.json()["request_id"] == "erp-4711"
 
 
-@pytest.mark.parametrize("status", [404, 413, 429, 502, 503])
+@pytest.mark.parametrize("status", [413, 503])
 def test_answer_of_an_instance_goes_through_untouched(nginx, recorders, client, status):
     def refuse(handler):
         answer(handler, status, "application/problem+json", b'{"code":"own"}', [("Retry-After", "7")])
@@ -242,11 +194,8 @@ def test_body_over_the_limit_is_413_and_reaches_no_instance(nginx, recorders, cl
     assert received(recorders) == []
 
 
-@pytest.mark.parametrize("as_chunks", [False, True])
-def test_body_of_the_limit_reaches_an_instance_with_its_length(nginx, recorders, client, as_chunks):
-    body = b" " * BODY_LIMIT
-
-    response = client.post(nginx.orders + "/orders", data=iter([body]) if as_chunks else body)
+def test_chunked_body_of_the_limit_reaches_an_instance_with_its_length(nginx, recorders, client):
+    response = client.post(nginx.orders + "/orders", data=iter([b" " * BODY_LIMIT]))
 
     assert response.status_code == 200
     assert [headers["Content-Length"] for _, _, headers in received(recorders)] == [str(BODY_LIMIT)]
@@ -274,16 +223,17 @@ def test_too_many_requests_at_once_of_one_address_are_429(nginx):
             slow.enter_context(Connection(nginx.orders, source="127.0.0.3")).send(half)
 
         wait_until(lambda: client.get(nginx.orders + "/orders").status_code == 429)
-        refused = client.get(nginx.orders + "/orders")
-
-    assert_problem(refused, 429, "too_many_requests")
+        assert_problem(client.get(nginx.orders + "/orders"), 429, "too_many_requests")
 
 
-def test_our_own_programs_have_no_limit(nginx, client):
+@pytest.mark.parametrize(("server", "statuses"), [("nginx", {200}), ("nginx_of_compose", {200, 429})])
+def test_our_own_programs_have_no_limit_but_compose_exempts_nobody(request, client, server, statuses):
+    address = request.getfixturevalue(server).customers + "/customers"
+
     with ThreadPoolExecutor(8) as threads:
-        responses = threads.map(lambda _: client.get(nginx.customers + "/internal/customers/1"), range(300))
+        responses = threads.map(lambda _: client.get(address), range(400))
 
-    assert {response.status_code for response in responses} == {200}
+    assert {response.status_code for response in responses} == statuses
 
 
 def test_slow_clients_reach_no_instance_until_they_are_done(nginx, recorders):
@@ -292,13 +242,14 @@ def test_slow_clients_reach_no_instance_until_they_are_done(nginx, recorders):
         connections = [slow.enter_context(Connection(nginx.orders, source="127.0.0.4")) for _ in range(40)]
         for connection in connections:
             connection.send(whole[:-1])
-        threading.Event().wait(0.3)
-        before = len(received(recorders))
+        # nginx comes to this one after the bytes that came before it.
+        assert ask(nginx.orders, request("GET", "/health", HOST)).status == 200
+        before = [path for _, path, _ in received(recorders)]
         for connection in connections:
             connection.send(whole[-1:])
         statuses = [connection.read().status for connection in connections]
 
-    assert before == 0
+    assert before == ["/health"]
     assert statuses == [200] * 40
 
 
@@ -317,7 +268,7 @@ def test_slow_readers_of_the_pages_largest_file_hold_no_instance(nginx, recorder
         connections = [slow.enter_context(Connection(nginx.orders, room=4096)) for _ in range(20)]
         for connection in connections:
             connection.send(request("GET", "/docs/swagger-ui/swagger-ui-bundle.js", HOST))
-        wait_until(lambda: len(taken) == 20, seconds=10)
+        wait_until(lambda: len(taken) == 20)
         answers = [connection.read() for connection in connections]
 
     assert [(answer.status, answer.body == script) for answer in answers] == [(200, True)] * 20
@@ -325,19 +276,15 @@ def test_slow_readers_of_the_pages_largest_file_hold_no_instance(nginx, recorder
 
 # --- what nginx refuses ----------------------------------------------------------------
 
-LENGTH_2, CHUNKED = "Content-Length: 2", "Transfer-Encoding: chunked"
+BOTH = ("Transfer-Encoding: chunked", "Content-Length: 2")
 REFUSED = {
     "bytes": (b"\x00\xff\xfe" * 300 + b"\r\n\r\n", 400, "invalid_request"),
-    "no Host": (request("GET", "/orders"), 400, "invalid_request"),
-    "two lengths": (request("POST", "/orders", HOST, LENGTH_2, "Content-Length: 9"), 400, "invalid_request"),
-    "chunked and length": (request("POST", "/orders", HOST, CHUNKED, LENGTH_2, body=b"{}"), 400, "invalid_request"),
-    "unknown coding": (request("POST", "/orders", HOST, "Transfer-Encoding: gzip"), 400, "invalid_request"),
-    "version of tomorrow": (request("GET", "/orders", HOST, version="HTTP/9.9"), 400, "invalid_request"),
+    "chunked and length": (request("POST", "/orders", HOST, *BOTH, body=b"{}"), 400, "invalid_request"),
     "request line of 20 KB": (request("GET", "/orders?search=" + "a" * 20_000, HOST), 400, "invalid_request"),
     "header of 20 KB": (request("GET", "/orders", HOST, "X-Long: " + "a" * 20_000), 400, "invalid_request"),
     "TRACE": (request("TRACE", "/orders", HOST), 405, "method_not_allowed"),
     "nginx's own address": (request("GET", "/problems/upstream_broken", HOST), 404, "not_found"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("message", "status", "code"), REFUSED.values(), ids=REFUSED)
@@ -352,53 +299,34 @@ def test_what_nginx_refuses_is_a_problem_and_reaches_no_instance(nginx, recorder
 # --- who asks --------------------------------------------------------------------------
 
 
-def test_instance_sees_the_address_of_the_client_and_none_that_it_claims(nginx, recorders):
+def test_instance_sees_who_asks_and_nothing_that_a_client_claims(nginx, recorders):
     forged = {"X-Forwarded-For": OUTSIDE, "X-Real-IP": OUTSIDE, "Forwarded": f"for={OUTSIDE}",
               "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}  # fmt: skip
 
     with client_at("127.0.0.5") as client:
         client.get(nginx.orders + "/orders", headers=forged)
-
-    headers = received(recorders)[0][2]
-    assert headers["X-Forwarded-For"] == "127.0.0.5"
-    assert headers["X-Forwarded-Proto"] == "http"
-    assert [headers[name] for name in ("X-Real-IP", "Forwarded", "X-Forwarded-Host")] == [None] * 3
-    assert nginx.access_log(1)[0]["address"] == "127.0.0.5"
-
-
-def test_balancer_is_believed_for_whom_it_asks_and_its_client_is_not(nginx, recorders):
-    with client_at(BALANCER) as balancer:
+    with client_at(BALANCER) as balancer:  # which is believed, and its client is not
         balancer.get(nginx.orders + "/orders", headers={"X-Forwarded-For": f"198.51.100.1, {OUTSIDE}"})
 
-    assert received(recorders)[0][2]["X-Forwarded-For"] == OUTSIDE
+    first, second = sorted((headers for _, _, headers in received(recorders)), key=lambda each: each["X-Forwarded-For"])
+    assert (first["X-Forwarded-For"], first["X-Forwarded-Proto"]) == ("127.0.0.5", "http")
+    assert [first[name] for name in ("X-Real-IP", "Forwarded", "X-Forwarded-Host")] == [None] * 3
+    assert second["X-Forwarded-For"] == OUTSIDE
+    assert [line["address"] for line in nginx.access_log(2)] == ["127.0.0.5", OUTSIDE]
 
 
-def test_id_of_the_request_passes_both_ways(nginx, recorders, client):
-    response = client.get(nginx.orders + "/orders", headers={"X-Request-ID": "erp-4711"})
-
-    assert received(recorders)[0][2]["X-Request-ID"] == "erp-4711"
-    assert response.headers["X-Request-ID"] == "erp-4711"
-    assert nginx.access_log(1)[0]["request_id"] == "erp-4711"
-
-
-@pytest.mark.parametrize("given", [None, "two words", "a" * 65, '"}'], ids=["none", "two words", "too long", "quotes"])
-def test_request_without_a_fit_id_gets_a_new_one(nginx, recorders, client, given):
+@pytest.mark.parametrize("given", ["erp-4711", None, "a" * 65, '"}'], ids=["fit", "none", "too long", "quotes"])
+def test_id_of_the_request_passes_both_ways_and_is_a_new_one_if_it_is_not_fit(nginx, recorders, client, given):
     response = client.get(nginx.orders + "/orders", headers={"X-Request-ID": given})
 
     passed_on = received(recorders)[0][2]["X-Request-ID"]
-    assert len(passed_on) == 32
+    assert passed_on == given if given == "erp-4711" else len(passed_on) == 32
     assert response.headers["X-Request-ID"] == passed_on
-
-
-def test_refusal_of_nginx_has_the_id_of_the_request(nginx_before_nobody, client):
-    response = client.get(nginx_before_nobody.orders + "/orders", headers={"X-Request-ID": "erp-4711"})
-
-    assert response.json()["request_id"] == "erp-4711"
+    assert nginx.access_log(1)[0]["request_id"] == passed_on
 
 
 INTERNAL = ["/internal/customers/1", "//internal/customers/1", "/%69nternal/customers/1", "/x/../internal/customers/1",
-            "/internal%2Fcustomers/1", "http://elsewhere.example/internal/customers/1",
-            "/metrics", "/metrics/", "//metrics", "/metric%73", "/metrics?x=1"]  # fmt: skip
+            "/internal%2Fcustomers/1", "/metrics", "/metric%73", "/metrics?x=1"]  # fmt: skip
 
 
 @pytest.mark.parametrize("target", INTERNAL)
@@ -411,57 +339,28 @@ def test_internal_address_is_nowhere_from_outside(nginx, recorders, target):
     assert received(recorders) == []
 
 
-@pytest.mark.parametrize("address", ["10.1.2.3", "172.31.0.1", "192.168.0.1", "fd00::1", "127.0.0.1", "::1"])
-@pytest.mark.parametrize("target", ["/internal/customers/1", "/metrics"])
-def test_internal_address_is_there_for_private_ones(nginx, target, address):
-    message = request("GET", target, HOST, f"X-Forwarded-For: {address}")
+@pytest.mark.parametrize("address", ["10.1.2.3", "172.31.0.1", "192.168.0.1", "fd00::1"])
+def test_internal_address_is_there_for_private_ones(nginx, address):
+    for target in ("/internal/customers/1", "/metrics"):
+        message = request("GET", target, HOST, f"X-Forwarded-For: {address}")
 
-    assert ask(nginx.customers, message, source=BALANCER).status == 200
+        assert ask(nginx.customers, message, source=BALANCER).status == 200
 
 
 # --- docker-compose.yml's --------------------------------------------------------------
 
 
-def test_compose_has_each_program_at_its_port(nginx_of_compose, recorders, client):
+def test_compose_has_each_program_at_its_port_and_no_internal_address(nginx_of_compose, recorders, client):
     for port, path in zip(nginx_of_compose.ports, ["/a", "/b", "/c"], strict=True):
         assert client.get(f"http://127.0.0.1:{port}{path}").status_code == 200
+    for path in ("/internal/customers/1", "/metrics"):
+        assert_problem(client.get(nginx_of_compose.customers + path), 404, "not_found")
 
     assert [[path for _, path, _ in recorder.requests] for recorder in recorders] == [["/a"], ["/b", "/c"]]
-    assert [line["service"] for line in nginx_of_compose.access_log(3)] == ["customers", "orders", "orchestrator"]
-
-
-@pytest.mark.parametrize("path", ["/internal/customers/1", "/metrics"])
-def test_compose_has_no_internal_address_for_anybody(nginx_of_compose, recorders, client, path):
-    assert_problem(client.get(nginx_of_compose.customers + path), 404, "not_found")
-    assert received(recorders) == []
-
-
-def test_compose_exempts_nobody_from_the_limits(nginx_of_compose, client):
-    with ThreadPoolExecutor(8) as threads:
-        responses = threads.map(lambda _: client.get(nginx_of_compose.orders + "/orders"), range(400))
-
-    assert 429 in {response.status_code for response in responses}
+    assert nginx_of_compose.check() == (0, "")
 
 
 # --- log -------------------------------------------------------------------------------
-
-
-def test_log_has_a_line_for_each_request_and_each_try(nginx, recorders, client):
-    recorders[0].script(break_off)
-    for _ in range(2):
-        client.get(nginx.orders + "/orders/1")
-
-    lines = nginx.access_log(2)
-    assert sorted(line["upstream_status"] for line in lines) == ["200", "502, 200"]
-    line = lines[0]
-    assert (line["service"], line["method"], line["path"], line["status"]) == ("orders", "GET", "/orders/1", 200)
-
-
-def test_log_names_the_method_of_a_refused_request(nginx_before_nobody, client):
-    client.post(nginx_before_nobody.orders + "/orders", json={})
-
-    (line,) = nginx_before_nobody.access_log(1)
-    assert (line["method"], line["path"], line["status"]) == ("POST", "/orders", 503)
 
 
 @pytest.mark.parametrize("server", ["nginx", "nginx_before_nobody"])

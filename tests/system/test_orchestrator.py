@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from tests.system.conftest import WAYS, Operator, Shop
+from tests.system.conftest import Operator, Shop
 
 PATH = "/orchestrator/create-and-confirm-order"
 ANSWER_HEADERS = ["Allow", "Content-Type", "Idempotent-Replayed", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
 
 
-@pytest.fixture(params=["offline", *WAYS])
+@pytest.fixture(params=["offline", "payload 2.0"])
 def operator(request, operator, gateways):
     """The operator before an orchestrator under serverless offline, or as a function behind API Gateway."""
     if request.param == "offline":
@@ -50,7 +50,7 @@ def test_repeat_gives_the_same_bytes_and_takes_stock_once(operator, shop):
     assert shop.stock() == shop.initial_stock - 1
 
 
-def test_correlation_id_is_answered_and_travels_downstream(operator, shop):
+def test_correlation_id_and_operator_travel_downstream(operator, shop):
     response = operator.orchestrate(
         {**shop.order(), "correlation_id": "erp-4711"}, headers={"X-Request-ID": "req-4711"}
     )
@@ -59,15 +59,7 @@ def test_correlation_id_is_answered_and_travels_downstream(operator, shop):
     events = operator.get(operator.stack.orders, f"/orders/{order_id}/events")["data"]
     assert response.json()["correlationId"] == "erp-4711"
     assert response.headers["X-Request-ID"] == "req-4711"
-    assert [event["request_id"] for event in events] == ["req-4711", "req-4711"]
-
-
-def test_audit_trail_names_the_operator(operator, shop):
-    order_id = operator.orchestrate(shop.order()).json()["data"]["order"]["id"]
-
-    events = operator.get(operator.stack.orders, f"/orders/{order_id}/events")["data"]
-
-    assert [event["actor"] for event in events] == ["demo", "demo"]
+    assert [(event["request_id"], event["actor"]) for event in events] == [("req-4711", "demo")] * 2
 
 
 def test_repeat_after_the_customer_was_deleted_gives_the_same_order(operator, shop):
@@ -81,22 +73,18 @@ def test_repeat_after_the_customer_was_deleted_gives_the_same_order(operator, sh
     assert second.content == first.content
 
 
-def test_unknown_customer_is_404_of_its_step(operator, shop):
-    response = operator.orchestrate({**shop.order(), "customer_id": 2**62})
+def test_short_stock_is_409_with_its_items_and_the_key_succeeds_when_stock_comes(operator, shop):
+    order = shop.order(qty=shop.initial_stock + 1)
 
-    assert response.status_code == 404
-    assert response.headers["Content-Type"].startswith("application/problem+json")
-    assert problem_fields(response) == ("customer_not_found", "validate_customer", False, False)
-    assert shop.stock() == shop.initial_stock
-
-
-def test_short_stock_is_409_with_its_items(operator, shop):
-    response = operator.orchestrate(shop.order(qty=shop.initial_stock + 1))
+    response = operator.orchestrate(order)
 
     assert response.status_code == 409
     assert problem_fields(response) == ("insufficient_stock", "create_order", False, False)
     assert response.json()["items"][0]["available"] == shop.initial_stock
     assert shop.stock() == shop.initial_stock
+    path = f"{operator.stack.orders}/products/{shop.product['id']}"
+    assert operator.session.patch(path, json={"stock_delta": 1}).status_code == 200
+    assert operator.orchestrate(order).status_code == 201
 
 
 def test_key_reused_for_another_order_is_422(operator, shop):
@@ -110,24 +98,11 @@ def test_key_reused_for_another_order_is_422(operator, shop):
     assert shop.stock() == shop.initial_stock - 1
 
 
-def test_refused_order_succeeds_with_its_key_when_the_stock_came_back(operator, shop):
-    order = shop.order(qty=shop.initial_stock + 1)
-    assert operator.orchestrate(order).status_code == 409
-    path = f"{operator.stack.orders}/products/{shop.product['id']}"
-    assert operator.session.patch(path, json={"stock_delta": 1}).status_code == 200
-
-    response = operator.orchestrate(order)
-
-    assert response.status_code == 201
-    assert shop.stock() == 0
-
-
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
         ({"items": []}, "#/items"),
         ({"customer_id": "1"}, "#/customer_id"),
-        ({"idempotency_key": ""}, "#/idempotency_key"),
         ({"idempotency_key": "with space"}, "#/idempotency_key"),
         ({"colour": "red"}, "#"),
     ],
@@ -139,14 +114,6 @@ def test_body_against_the_contract_is_400(operator, shop, change, pointer):
     assert response.json()["code"] == "invalid_request"
     assert pointer in [error["pointer"] for error in response.json()["errors"]]
     assert shop.stock() == shop.initial_stock
-
-
-def test_body_that_is_no_json_is_400(operator):
-    headers = {"Content-Type": "application/json"}
-    response = operator.session.post(operator.stack.orchestrator + PATH, data=b'{"customer_id": NaN}', headers=headers)
-
-    assert response.status_code == 400
-    assert response.json()["code"] == "malformed_json"
 
 
 def test_viewer_is_403(viewer, shop):
@@ -172,15 +139,6 @@ def test_wrong_credentials_are_refused(operator, shop, authorization, status, co
     assert response.status_code == status
     assert response.json()["code"] == code
     assert ("WWW-Authenticate" in response.headers) == (status == 401)
-
-
-def test_other_paths_and_methods_are_problems_too(operator):
-    elsewhere = operator.session.get(operator.stack.orchestrator + "/nowhere")
-    wrong_method = operator.session.get(operator.stack.orchestrator + PATH)
-
-    assert (elsewhere.status_code, elsewhere.json()["code"]) == (404, "not_found")
-    assert (wrong_method.status_code, wrong_method.json()["code"]) == (405, "method_not_allowed")
-    assert wrong_method.headers["Allow"] == "POST"
 
 
 def test_every_way_to_run_it_gives_the_same_answers(stack, gateways):

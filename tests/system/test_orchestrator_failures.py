@@ -3,42 +3,46 @@
 import dataclasses
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.system import proxy
+from tests.system.http_server import answer
 
 CREATE = "/orders"
 CONFIRM = "/orders/[0-9]+/confirm"
 CANCEL = "/orders/[0-9]+/cancel"
 CUSTOMER = "/internal/customers/[0-9]+"
 
-PRODUCTION_SECONDS = 28  # serverless.yml
+SHORT_SECONDS = 2  # a deadline that a test can wait for
 
 
 @pytest.fixture(scope="module")
 def gateway(make_function, make_gateway, function_environ):
-    """The orchestrator as it is deployed, but with a deadline that a test can wait for."""
-    function = make_function("orchestrator", function_environ)
-    function.timeout = 3
-    return make_gateway(function, "2.0")
+    """The orchestrator as it is deployed."""
+    return make_gateway(make_function("orchestrator", function_environ), "2.0")
 
 
-@pytest.fixture(params=["offline", "deployed"])
+@pytest.fixture
 def operator(request, operator, gateway):
-    """The operator before an orchestrator under serverless offline, or as it is deployed."""
-    if request.param == "offline":
+    """The operator before an orchestrator as it is deployed, or under serverless offline where a test says so."""
+    if getattr(request, "param", "deployed") == "offline":
         return operator
     return operator.at(dataclasses.replace(operator.stack, orchestrator=gateway.base))
 
 
+both_ways = pytest.mark.parametrize("operator", ["offline", "deployed"], indirect=True)
+
+
 @pytest.fixture
-def repeat_once(operator, gateway, monkeypatch):
-    """`repeat_once(order)` sends an order again, once, with production's deadline: a stall outlasts the short one."""
+def orchestrate_in_vain(operator, gateway, monkeypatch):
+    """`orchestrate_in_vain(order)` sends an order with the short deadline."""
 
     def send(order):
-        monkeypatch.setattr(gateway.function, "timeout", PRODUCTION_SECONDS)
-        return operator.orchestrate(order)
+        with monkeypatch.context() as patch:
+            patch.setattr(gateway.function, "timeout", SHORT_SECONDS)
+            return operator.orchestrate(order)
 
     return send
 
@@ -70,25 +74,22 @@ def kill_lambda_when(gateway, operator, order, service_proxy, method, pattern, b
     service_proxy.script(method, pattern, report)
     call = threading.Thread(target=operator.orchestrate, args=[order])
     call.start()
-    assert reached.wait(20)
+    assert reached.wait(60)
     gateway.function.kill()
-    call.join(20)
+    call.join(60)
     service_proxy.reset()
 
 
-@pytest.mark.parametrize("operator", ["deployed"], indirect=True)
 @pytest.mark.parametrize(
     ("pattern", "before"),
     [(CREATE, True), (CREATE, False), (CONFIRM, True), (CONFIRM, False)],
     ids=["before create", "after create", "before confirm", "after confirm"],
 )
-def test_lambda_killed_then_repeated_gives_one_confirmed_order(
-    operator, repeat_once, shop, stack, gateway, pattern, before
-):
+def test_lambda_killed_then_repeated_gives_one_confirmed_order(operator, shop, stack, gateway, pattern, before):
     order = shop.order()
     kill_lambda_when(gateway, operator, order, stack.orders_proxy, "POST", pattern, before)
 
-    response = repeat_once(order)
+    response = operator.orchestrate(order)
 
     assert_one_confirmed_order(shop, response)
 
@@ -99,7 +100,7 @@ def test_lambda_killed_then_repeated_gives_one_confirmed_order(
 @pytest.mark.parametrize("pattern", [CREATE, CONFIRM], ids=["create", "confirm"])
 @pytest.mark.parametrize(
     "script",
-    [proxy.drop, proxy.drop_after, proxy.answer_500, proxy.answer_html, proxy.answer_html_after],
+    [proxy.drop, proxy.drop_after, proxy.answer_500, proxy.answer_html_after],
     ids=lambda script: script.__name__,
 )
 def test_passing_failure_is_repeated_until_the_order_stands(operator, shop, stack, pattern, script):
@@ -122,24 +123,21 @@ def test_passing_failure_is_repeated_until_the_order_stands(operator, shop, stac
         (proxy.drop, 504, "upstream_timeout"),
         (proxy.drop_after, 504, "upstream_timeout"),
         (proxy.answer_500, 504, "upstream_timeout"),
-        (proxy.hang, 504, "upstream_timeout"),
         (proxy.hang_after, 504, "upstream_timeout"),
-        (proxy.drip, 504, "upstream_timeout"),
-        (proxy.answer_html, 502, "upstream_broken"),
         (proxy.answer_html_after, 502, "upstream_broken"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_lasting_failure_is_retryable_and_a_repeat_converges(
-    operator, repeat_once, shop, stack, pattern, script, status, code
+    operator, orchestrate_in_vain, shop, stack, pattern, script, status, code
 ):
     order = shop.order()
     stack.orders_proxy.script("POST", pattern, script)
 
-    failure = operator.orchestrate(order)
+    failure = orchestrate_in_vain(order)
     compensations = stack.orders_proxy.count("POST", CANCEL)
     stack.orders_proxy.reset()
-    repeat = repeat_once(order)
+    repeat = operator.orchestrate(order)
 
     assert failure.status_code == status, failure.text
     assert failure.headers["Content-Type"].startswith("application/problem+json")
@@ -148,34 +146,21 @@ def test_lasting_failure_is_retryable_and_a_repeat_converges(
     assert_one_confirmed_order(shop, repeat)
 
 
-@pytest.mark.parametrize(
-    "script",
-    [proxy.drop, proxy.answer_500, proxy.hang, proxy.drip, proxy.answer_html],
-    ids=lambda script: script.__name__,
-)
-def test_customers_failing_writes_nothing_and_is_retryable(operator, repeat_once, shop, stack, script):
+@both_ways
+@pytest.mark.parametrize("script", [proxy.drop, proxy.hang, proxy.answer_html], ids=lambda script: script.__name__)
+def test_customers_failing_writes_nothing_and_is_retryable(operator, orchestrate_in_vain, shop, stack, script):
     order = shop.order()
     stack.customers_proxy.script("GET", CUSTOMER, script)
 
-    failure = operator.orchestrate(order)
+    failure = orchestrate_in_vain(order)
     orders, stock = shop.orders(), shop.stock()
     stack.customers_proxy.reset()
-    repeat = repeat_once(order)
+    repeat = operator.orchestrate(order)
 
     assert failure.status_code == 504, failure.text
     assert (failure.json()["code"], failure.json()["retryable"]) == ("upstream_timeout", True)
     assert (orders, stock) == ([], shop.initial_stock)
     assert_one_confirmed_order(shop, repeat)
-
-
-def test_repeat_needs_no_customers(operator, shop, stack):
-    order = shop.order()
-    first = operator.orchestrate(order)
-    stack.customers_proxy.script("GET", CUSTOMER, proxy.drop)
-
-    second = operator.orchestrate(order)
-
-    assert second.content == first.content
 
 
 # --- confirm is refused ----------------------------------------------------------------
@@ -193,32 +178,20 @@ def cancel_first(operator):
 
 
 def refuse(service_proxy, handler, forward):
-    """Refuse with a problem document, without asking the service."""
-    problem = {
-        "type": "urn:problem-type:b2b:order_state_conflict",
-        "title": "Order state conflict",
-        "status": 409,
-        "detail": "The order's status does not allow this.",
-        "instance": "urn:request:scripted",
-        "code": "order_state_conflict",
-        "request_id": "scripted",
-    }
-    proxy.answer(handler, 409, "application/problem+json", json.dumps(problem).encode())
+    """Refuse with what the orchestrator reads of a problem document, without asking the service."""
+    problem = {"title": "Conflict", "status": 409, "detail": "Not now.", "code": "order_state_conflict"}
+    answer(handler, 409, "application/problem+json", json.dumps(problem).encode())
 
 
+@both_ways
 def test_refused_confirm_cancels_the_order_and_gives_the_stock_back(operator, shop, stack):
     stack.orders_proxy.script("POST", CONFIRM, refuse)
 
     response = operator.orchestrate(shop.order())
 
     body = response.json()
-    assert response.status_code == 409
-    assert (body["code"], body["step"], body["compensation"]) == (
-        "order_state_conflict",
-        "confirm_order",
-        "order_canceled",
-    )
-    assert (body["success"], body["retryable"]) == (False, False)
+    assert (response.status_code, body["code"], body["step"]) == (409, "order_state_conflict", "confirm_order")
+    assert (body["compensation"], body["success"], body["retryable"]) == ("order_canceled", False, False)
     assert [order["status"] for order in shop.orders()] == ["CANCELED"]
     assert shop.stock() == shop.initial_stock
 
@@ -237,15 +210,17 @@ def test_order_canceled_by_somebody_before_confirm_gives_its_stock_back_once(ope
     assert shop.stock() == shop.initial_stock
 
 
-def test_compensation_with_unknown_outcome_is_retryable_and_a_repeat_finishes_it(operator, repeat_once, shop, stack):
+def test_compensation_with_unknown_outcome_is_retryable_and_a_repeat_finishes_it(
+    operator, orchestrate_in_vain, shop, stack
+):
     order = shop.order()
     stack.orders_proxy.script("POST", CONFIRM, refuse)
     stack.orders_proxy.script("POST", CANCEL, proxy.drop_after)
 
-    failure = operator.orchestrate(order)
+    failure = orchestrate_in_vain(order)
     stack.orders_proxy.reset()
     stack.orders_proxy.script("POST", CONFIRM, refuse)
-    repeat = repeat_once(order)
+    repeat = operator.orchestrate(order)
 
     assert (failure.status_code, failure.json()["retryable"]) == (504, True)
     assert (repeat.status_code, repeat.json()["compensation"]) == (409, "order_canceled")
@@ -255,14 +230,11 @@ def test_compensation_with_unknown_outcome_is_retryable_and_a_repeat_finishes_it
 # --- many at once ----------------------------------------------------------------------
 
 
+@both_ways
 def test_ten_equal_calls_at_once_give_one_order(operator, shop):
     order = shop.order()
-    responses = []
-    threads = [threading.Thread(target=lambda: responses.append(operator.orchestrate(order))) for _ in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    with ThreadPoolExecutor(10) as clients:
+        responses = list(clients.map(operator.orchestrate, [order] * 10))
 
     assert [response.status_code for response in responses] == [201] * 10
     assert len({response.content for response in responses}) == 1

@@ -1,30 +1,41 @@
 """TERM: what runs is finished, nothing new is taken."""
 
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.system.conftest import Operator, Shop
+from tests.system.conftest import Operator, Shop, wait_until
 from tests.system.raw_http import Connection, request
 from tests.system.services import Services, connect
 
 
 def test_requests_that_run_and_wait_are_answered_and_the_service_ends(stack, tmp_path):
-    with Services(stack.environ, tmp_path) as services, connect(stack.environ) as client:
+    with (
+        Services(stack.environ, tmp_path) as services,
+        connect(stack.environ) as client,
+        connect(stack.environ) as watcher,
+    ):
         operator = Operator(services, "demo", "demo-password")
         shop, service = Shop(operator), services.orders_service
-        order = {"customer_id": shop.customer["id"], "items": [{"product_id": shop.product["id"], "qty": 1}]}
         with client.cursor(buffered=True) as cursor, ThreadPoolExecutor(4) as clerks:
             cursor.execute("SELECT id FROM products WHERE id = %s FOR UPDATE", (shop.product["id"],))
             url = services.orders + "/orders"
-            answers = [clerks.submit(operator.session.post, url, json=order, timeout=30) for _ in range(4)]
-            threading.Event().wait(1)  # until they wait for the row; nothing tells from outside
+            answers = [
+                clerks.submit(operator.session.post, url, json=shop.order_request(), timeout=30) for _ in range(4)
+            ]
+            wait_until(lambda: waiting_for_a_row(watcher) == 4)
             service.process.terminate()
             client.rollback()
             statuses = [answer.result().status_code for answer in answers]
 
         assert statuses == [201] * 4
         assert service.process.wait(30) == 0
+
+
+def waiting_for_a_row(watcher):
+    """Return how many connections to the schema are at a locking read."""
+    with watcher.cursor(buffered=True) as cursor:
+        cursor.execute("SHOW FULL PROCESSLIST")
+        return sum(row[3] == watcher.database and "FOR UPDATE" in (row[7] or "") for row in cursor.fetchall())
 
 
 def test_idle_connections_do_not_hold_up_the_end(stack, tmp_path):

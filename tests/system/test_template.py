@@ -48,46 +48,36 @@ def run_serverless(*arguments, **settings):
     return run_command("aws/serverless", *arguments, **settings)
 
 
-def run_framework(*arguments, **settings):
-    """Run the framework itself, past aws/serverless."""
-    return run_command("node_modules/.bin/serverless", *arguments, **settings)
-
-
-def run_make(*arguments):
-    """Run make."""
-    return run_command("make", *arguments)
-
-
 def read_template(folder):
     """Return the template of a `make_package` folder."""
     return json.loads((folder / "cloudformation-template-update-stack.json").read_text())
 
 
-def make_package(directory, zips, settings):
-    """Return the folder with the templates of `serverless package`."""
-    packages = str(zips["orchestrator"].parent)
-    run = run_serverless("package", "--package", str(directory), **settings, **LEAKS, PACKAGES=packages)
+def make_package(directory, settings):
+    """Return the folder with the templates of `serverless package`, which looks into no zip."""
+    packages = directory / "packages"
+    packages.mkdir()
+    for name in package.FUNCTIONS:
+        (packages / f"{name}.zip").write_bytes(b"")
+    run = run_serverless("package", "--package", str(directory), **settings, **LEAKS, PACKAGES=str(packages))
     assert run.returncode == 0, run.stdout + run.stderr
     return directory
 
 
 @pytest.fixture(scope="module")
-def folders(zips, tmp_path_factory):
-    return {
-        "elsewhere": make_package(tmp_path_factory.mktemp("elsewhere"), zips, ELSEWHERE),
-        "lambda": make_package(tmp_path_factory.mktemp("lambda"), zips, ON_LAMBDA),
-        "bounded": make_package(tmp_path_factory.mktemp("bounded"), zips, {**ON_LAMBDA, "SERVICE_CONCURRENCY": "20"}),
-    }
+def folders(tmp_path_factory):
+    variants = {"elsewhere": ELSEWHERE, "lambda": ON_LAMBDA}
+    return {name: make_package(tmp_path_factory.mktemp(name), settings) for name, settings in variants.items()}
 
 
-@pytest.fixture(params=["elsewhere", "lambda", "bounded"])
+@pytest.fixture(params=["elsewhere", "lambda"])
 def folder(request, folders):
     return folders[request.param]
 
 
 @pytest.fixture
 def template(folder):
-    """The template in each variant: the orchestrator alone, with the services, with their instances bounded."""
+    """The template in each variant: the orchestrator alone, and with the services."""
     return read_template(folder)
 
 
@@ -107,31 +97,26 @@ def functions(template):
 # --- the whole -------------------------------------------------------------------------
 
 
-def test_cfn_lint_finds_nothing_but_what_the_framework_generates(folder):
-    templates = sorted(folder.glob("*-stack.json"))
+def test_cfn_lint_finds_nothing_but_what_the_framework_generates(folders):
+    templates = [path for folder in folders.values() for path in folder.glob("*-stack.json")]
     command = [pathlib.Path(sys.executable).with_name("cfn-lint"), "--format", "json", *templates]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
 
     found = {finding["Rule"]["Id"] for finding in json.loads(run.stdout)}
-    assert len(templates) == 2
+    assert len(templates) == 4
     # It writes DependsOn for what a reference says already, and cfn-lint finds that in each of its stacks.
     assert found == {"W3005"}, run.stdout
     assert (run.returncode, run.stderr) == (4, "")  # 4: warnings alone
 
 
-def test_functions_are_those_asked_for(folders):
-    def names(folder):
-        return set(functions(read_template(folder)))
+@pytest.mark.parametrize(
+    ("variant", "names"), [("elsewhere", {"orchestrator"}), ("lambda", {"orchestrator", "customers", "orders"})]
+)
+def test_functions_are_those_asked_for_and_what_the_zips_are_built_for(folders, variant, names):
+    made = functions(read_template(folders[variant]))
 
-    assert {variant: names(folder) for variant, folder in folders.items()} == {
-        "elsewhere": {"orchestrator"},
-        "lambda": {"orchestrator", "customers", "orders"},
-        "bounded": {"orchestrator", "customers", "orders"},
-    }
-
-
-def test_functions_are_what_the_zips_are_built_for(template):
-    for name, function in functions(template).items():
+    assert set(made) == names
+    for name, function in made.items():
         assert function["Handler"] == package.FUNCTIONS[name].handler
         assert function["Runtime"] == f"python{package.runtime()}"
         assert function["Architectures"] == ["x86_64"]
@@ -141,41 +126,20 @@ def test_functions_are_what_the_zips_are_built_for(template):
 # --- who may do what -------------------------------------------------------------------
 
 
-def test_no_role_has_a_wildcard_in_an_action_or_a_resource(template):
+def test_each_function_has_a_role_of_its_own_without_a_wildcard_that_lambda_alone_may_take(template):
     roles = resources(template, "AWS::IAM::Role")
-    statements = [
-        statement
-        for role in roles.values()
-        for policy in role.get("Policies", [])
-        for statement in policy["PolicyDocument"]["Statement"]
-    ]
 
+    assert set(roles) == {function["Role"]["Fn::GetAtt"][0] for function in functions(template).values()}
     assert len(roles) == len(functions(template))
-    assert statements != []
-    for statement in statements:
-        assert statement["Effect"] == "Allow"
-        assert "*" not in json.dumps([statement["Action"], statement["Resource"]])
-
-
-def test_each_function_has_its_own_role_that_lambda_alone_may_take(template):
-    roles = [function["Role"]["Fn::GetAtt"][0] for function in functions(template).values()]
-
-    assert len(set(roles)) == len(roles)
-    for role in roles:
-        properties = template["Resources"][role]["Properties"]
-        (statement,) = properties["AssumeRolePolicyDocument"]["Statement"]
-        assert (statement["Principal"], statement["Action"]) == ({"Service": "lambda.amazonaws.com"}, "sts:AssumeRole")
+    for name, role in roles.items():
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert (trust["Principal"], trust["Action"]) == ({"Service": "lambda.amazonaws.com"}, "sts:AssumeRole")
+        statements = [each for policy in role.get("Policies", []) for each in policy["PolicyDocument"]["Statement"]]
+        assert {statement["Effect"] for statement in statements} == {"Allow"}
+        assert "*" not in json.dumps([[statement["Action"], statement["Resource"]] for statement in statements])
         # A function in a VPC needs rights that AWS gives for no single resource; AWS's own policy has just them.
-        managed = [arn["Fn::Sub"].rsplit("/", 1)[1] for arn in properties.get("ManagedPolicyArns", [])]
-        assert managed == ([] if role == "OrchestratorRole" else ["AWSLambdaVPCAccessExecutionRole"])
-
-
-def test_each_function_has_a_log_group_with_retention(template):
-    groups = {
-        group["LogGroupName"]: group["RetentionInDays"] for group in resources(template, "AWS::Logs::LogGroup").values()
-    }
-
-    assert groups == {f"/aws/lambda/b2b-orders-prod-{name}": 30 for name in functions(template)}
+        managed = [arn["Fn::Sub"].rsplit("/", 1)[1] for arn in role.get("ManagedPolicyArns", [])]
+        assert managed == ([] if name == "OrchestratorRole" else ["AWSLambdaVPCAccessExecutionRole"])
 
 
 # --- settings --------------------------------------------------------------------------
@@ -188,57 +152,50 @@ def test_secrets_are_references_and_nowhere_in_clear(template, folder):
         for secret in secrets:
             assert variables[secret] == "{{resolve:secretsmanager:b2b-orders/prod:SecretString:" + secret + "}}"
         assert variables["APP_ENV"] == "production"
-    for path in folder.iterdir():
+    for path in folder.glob("*.json"):
         text = path.read_text()
         assert [value for value in LEAKS.values() if value in text] == [], path.name
         assert "development-only" not in text, path.name
 
 
 def test_functions_that_reach_mysql_are_in_its_network(template):
-    for name, function in functions(template).items():
-        if name == "orchestrator":
-            assert "VpcConfig" not in function
-            assert "DB_HOST" not in function["Environment"]["Variables"]
-        else:
-            assert function["VpcConfig"] == {
-                "SubnetIds": {"Fn::Split": [",", ON_LAMBDA["VPC_SUBNET_IDS"]]},
-                "SecurityGroupIds": {"Fn::Split": [",", ON_LAMBDA["VPC_SECURITY_GROUP_IDS"]]},
-            }
-            variables = function["Environment"]["Variables"]
-            assert (variables["DB_HOST"], variables["DB_PORT"]) == ("b2b.cluster.example", "3306")
-            assert (variables["DB_USER"], variables["DB_NAME"]) == ("b2b", "b2b")
+    made = functions(template)
+    orchestrator = made.pop("orchestrator")
+    assert "VpcConfig" not in orchestrator
+    assert "DB_HOST" not in orchestrator["Environment"]["Variables"]
+    for function in made.values():
+        assert function["VpcConfig"] == {
+            "SubnetIds": {"Fn::Split": [",", ON_LAMBDA["VPC_SUBNET_IDS"]]},
+            "SecurityGroupIds": {"Fn::Split": [",", ON_LAMBDA["VPC_SECURITY_GROUP_IDS"]]},
+        }
+        variables = function["Environment"]["Variables"]
+        assert [variables[name] for name in ("DB_HOST", "DB_PORT", "DB_USER", "DB_NAME")] == [
+            "b2b.cluster.example", "3306", "b2b", "b2b",
+        ]  # fmt: skip
 
 
-def test_instances_are_bounded_where_it_is_asked_for(folders):
-    for variant, expected in (("lambda", None), ("bounded", 20)):
-        deployed = functions(read_template(folders[variant]))
+def test_instances_are_bounded_where_it_is_asked_for(folders, tmp_path):
+    bounded = make_package(tmp_path, {**ON_LAMBDA, "SERVICE_CONCURRENCY": "20"})
+    for folder, expected in ((folders["lambda"], None), (bounded, 20)):
+        deployed = functions(read_template(folder))
         bounds = {name: function.get("ReservedConcurrentExecutions") for name, function in deployed.items()}
         assert bounds == {"orchestrator": None, "customers": expected, "orders": expected}
 
 
-def test_programs_find_each_other(template):
-    variables = functions(template)["orchestrator"]["Environment"]["Variables"]
-    if len(functions(template)) == 1:
-        assert {name: variables[name] for name in ELSEWHERE} == ELSEWHERE
-    else:
-        address = {"Fn::Sub": "https://${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}"}
-        for function in functions(template).values():
-            assert {name: function["Environment"]["Variables"][name] for name in ELSEWHERE} == dict.fromkeys(
-                ELSEWHERE, address
-            )
+def test_programs_find_each_other(folders):
+    gateway = {"Fn::Sub": "https://${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}"}
+    for variant, bases in (("elsewhere", ELSEWHERE), ("lambda", dict.fromkeys(ELSEWHERE, gateway))):
+        for function in functions(read_template(folders[variant])).values():
+            assert {name: function["Environment"]["Variables"][name] for name in ELSEWHERE} == bases
 
 
 def test_timeouts_nest(template):
-    customer_check = customers_client.ATTEMPTS * customers_client.CALL_TIMEOUT
+    # Orders gives up on Customers while the orchestrator still listens, and the orchestrator
+    # has the time to make each of its calls twice.
+    assert customers_client.ATTEMPTS * customers_client.CALL_TIMEOUT < clients.CALL_TIMEOUT
+    needed = saga.CUSTOMER_SECONDS + 2 * 2 * clients.CALL_TIMEOUT + handler.MARGIN_SECONDS
     for function in functions(template).values():
-        saga_seconds = function["Timeout"] - handler.MARGIN_SECONDS
-        # Orders gives up on Customers while the orchestrator still listens, and the orchestrator
-        # has the time to make each of its calls twice.
-        assert customer_check < clients.CALL_TIMEOUT
-        assert (
-            saga.CUSTOMER_SECONDS + 2 * 2 * clients.CALL_TIMEOUT < saga_seconds < function["Timeout"] < GATEWAY_SECONDS
-        )
-        assert function["Timeout"] > handler.DEFAULT_SECONDS
+        assert max(needed, handler.DEFAULT_SECONDS) < function["Timeout"] < GATEWAY_SECONDS
 
 
 # --- routes ----------------------------------------------------------------------------
@@ -273,38 +230,23 @@ def test_every_operation_is_routed_to_the_function_that_serves_it(template):
             assert target_of(template, method, address) == expected, (method, path)
 
 
-def test_events_are_of_payload_format_2(template):
-    for integration in resources(template, "AWS::ApiGatewayV2::Integration").values():
-        assert integration["PayloadFormatVersion"] == "2.0"
-
-
 # --- what is refused -------------------------------------------------------------------
 
-MISSING = [
-    ({}, set(ELSEWHERE)),
-    ({"CUSTOMERS_API_BASE": "", "ORDERS_API_BASE": "https://orders.example"}, {"CUSTOMERS_API_BASE"}),
-    ({"SERVICES": "lambda"}, set(ON_LAMBDA) - {"SERVICES"}),
-    ({**ON_LAMBDA, "VPC_SUBNET_IDS": ""}, {"VPC_SUBNET_IDS"}),
-]
-MISSING_IDS = ["nothing set", "one empty", "nothing set for the services", "one empty for the services"]
 
-
-@pytest.mark.parametrize(("settings", "missing"), MISSING, ids=MISSING_IDS)
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ({}, set(ELSEWHERE)),
+        ({"SERVICES": "lambda"}, set(ON_LAMBDA) - {"SERVICES"}),
+        ({**ON_LAMBDA, "VPC_SUBNET_IDS": ""}, {"VPC_SUBNET_IDS"}),
+    ],
+    ids=["nothing set", "nothing set for the services", "one empty"],
+)
 def test_prod_without_its_settings_is_refused_and_names_all_that_are_missing(tmp_path, settings, missing):
     run = run_serverless("package", "--package", str(tmp_path), **settings)
 
     assert (run.returncode, run.stdout) == (1, "")
     assert set(run.stderr.splitlines()) == {f"aws: {name} is not set (docs/aws.md, step 4)" for name in missing}
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("settings", [{}, {"SERVICES": "lambda"}], ids=["elsewhere", "lambda"])
-def test_the_framework_itself_names_what_is_missing_too(tmp_path, settings):
-    run = run_framework("package", "--stage", "prod", "--package", str(tmp_path), **settings)
-
-    named = set(re.findall(r'variable at "custom\.services\.(\w+)"', run.stdout + run.stderr))
-    assert run.returncode == 1
-    assert named == (set(ON_LAMBDA) - {"SERVICES"} if settings else set(ELSEWHERE))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -326,19 +268,13 @@ def test_every_setting_is_documented_and_read_by_the_configuration():
     [
         ("SERVICES", "docker"),
         ("SECRET_ID", "b2b orders"),
-        ("SECRET_ID", "${env:HOME}"),
-        ("SECRET_ID", "b2b:orders"),
         ("PACKAGES", "/nowhere"),
         ("AWS_REGION", "Frankfurt"),
         ("DB_HOST", "https://b2b.cluster.example"),
         ("DB_PORT", "abc"),
-        ("DB_USER", "b2b;"),
         ("DB_NAME", "b2b-orders"),
         ("VPC_SUBNET_IDS", "subnet-0123456789abcdef0, subnet-0123456789abcdef1"),
-        ("VPC_SECURITY_GROUP_IDS", "default"),
         ("SERVICE_CONCURRENCY", "0"),
-        ("SERVICE_CONCURRENCY", "abc"),
-        ("CANCEL_WINDOW_SECONDS", "ten"),
         ("ORDER_TTL_SECONDS", "never"),
         ("API_DOCS", "yes"),
     ],
@@ -352,9 +288,7 @@ def test_wrong_setting_is_refused_in_one_line_that_names_it(tmp_path, name, valu
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "value", ["customers.example", "http://customers.example", "https://", "https://-", "https://a b.example"]
-)
+@pytest.mark.parametrize("value", ["customers.example", "http://customers.example", "https://a b.example"])
 def test_address_that_would_carry_the_service_token_in_clear_is_refused(tmp_path, value):
     run = run_serverless("package", "--package", str(tmp_path), **{**ELSEWHERE, "CUSTOMERS_API_BASE": value})
 
@@ -367,55 +301,39 @@ def test_address_that_would_carry_the_service_token_in_clear_is_refused(tmp_path
     [
         [],
         ["package", "--stage", "dev"],
-        ["deploy", "-s", "dev"],
-        ["package", "--stage=dev"],
         ["package", "-sdev"],
         ["--verbose", "package"],
         ["package", "--param", "a=b"],
-        ["invoke", "-f", "orders"],
+        # Past CloudFormation, which would not know of it.
+        ["deploy", "function", "-f", "orchestrator"],
+        ["deploy", "--function=orchestrator"],
     ],
 )
-def test_stage_is_always_prod(arguments):
+def test_only_the_whole_of_prod_is_packaged_and_deployed(arguments):
     run = run_serverless(*arguments, **ELSEWHERE)
 
-    assert run.returncode == 1
+    assert (run.returncode, run.stdout) == (1, "")
     assert run.stderr.startswith("usage: aws/serverless ")
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["deploy", "function", "-f", "orchestrator"],
-        ["deploy", "-f", "orchestrator"],
-        ["deploy", "--function=orchestrator"],
-        ["deploy", "--force", "function", "-f", "orchestrator"],
-    ],
-)
-def test_deploying_past_cloudformation_is_refused(arguments):
-    run = run_serverless(*arguments, **ELSEWHERE)
-
-    assert (run.returncode, run.stderr) == (1, "usage: aws/serverless deploy [list] [--force] [--verbose]\n")
-
-
-@pytest.mark.parametrize("stage", ["dev", "staging"])
-def test_other_stages_can_not_be_packaged(tmp_path, stage):
+def test_other_stages_can_not_be_packaged(tmp_path):
     # Past aws/serverless: whoever calls the framework itself must not upload this folder, .env included.
-    run = run_framework("package", "--stage", stage, "--package", str(tmp_path))
+    run = run_command("node_modules/.bin/serverless", "package", "--stage", "dev", "--package", str(tmp_path))
 
     assert run.returncode == 1
     assert list(tmp_path.rglob("*")) == []
 
 
-@pytest.mark.parametrize("stage", [[], ["STAGE=dev"], ["STAGE="], ["STAGE=production"]])
-def test_make_deploys_prod_alone_and_it_has_to_be_named(stage):
-    run = run_make("deploy", *stage)
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        ("STAGE=dev", "deploy: say STAGE=prod"),
+        ("STAGE=", "deploy: say STAGE=prod"),
+        ("STAGE=prod", "aws: CUSTOMERS_API_BASE is not set"),
+    ],
+)
+def test_make_deploy_says_what_is_missing_before_it_builds(stage, said):
+    run = run_command("make", "deploy", stage)
 
     assert (run.returncode, run.stdout) == (2, "")
-    assert "deploy: say STAGE=prod" in run.stderr
-
-
-def test_make_deploy_says_what_is_missing_before_it_builds():
-    run = run_make("deploy", "STAGE=prod")
-
-    assert (run.returncode, run.stdout) == (2, "")
-    assert "aws: CUSTOMERS_API_BASE is not set" in run.stderr
+    assert said in run.stderr
