@@ -3,7 +3,6 @@
 import os
 import pathlib
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -144,7 +143,7 @@ class Programs:
 
     def __exit__(self, *exception):
         for process in self._processes.values():
-            process.send_signal(signal.SIGINT)  # on TERM gunicorn waits for idle connections
+            process.terminate()
         for process in self._processes.values():
             process.wait(timeout=30)
 

@@ -26,11 +26,10 @@ FAULTS = [
     ("openapi/customers.yaml", "openapi: 3.1.0", "openapi: 3.1.0\nx: 1", "`x`"),
     ("common/times.py", "import re\n", "import re\nimport sys\n", "F401"),
     ("common/pagination.py", "_MAC_BYTES = ", "_MAC_BYTES =  ", "-_MAC_BYTES =  "),
-    ("customers/customer_resources.py", "create, req.context.body", "create, now, req.context.body", "CallIssue"),
+    ("customers/customer_resources.py", "create, req.context.body", "create, now, req.context.body", "ArgumentType"),
     ("tests/factories.py", "def ", 'count = 1 + "1"\n\n\ndef ', "reportOperatorIssue"),
     ("sql/mysql-server", "set -euo pipefail\n", "set -euo pipefail\ncd $1\n", "SC2086"),
     ("Dockerfile", "python:3.13.18-slim-trixie", "python", "DL3006"),
-    ("docker-compose.yml", "restart:", "restrat:", "invalid-schema"),
     ("docker-compose.yml", '"127.0.0.1:${', '"${', "no-unbound-port-interfaces"),
     ("docker-compose.yml", "mysql:8.4", "mysql", "service-image-require-explicit-tag"),
 ]

@@ -18,11 +18,6 @@ def operator(request, operator, gateways):
     return operator.at(dataclasses.replace(operator.stack, orchestrator=gateways[request.param]["orchestrator"].base))
 
 
-@pytest.fixture
-def viewer(operator, viewer):
-    return viewer.at(operator.stack)
-
-
 def test_order_is_created_and_confirmed(operator, shop):
     response = operator.orchestrate(shop.order(qty=2))
 
@@ -98,30 +93,11 @@ def test_key_reused_for_another_order_is_422(operator, shop):
     assert shop.stock() == shop.initial_stock - 1
 
 
-@pytest.mark.parametrize(
-    ("change", "pointer"),
-    [
-        ({"items": []}, "#/items"),
-        ({"customer_id": "1"}, "#/customer_id"),
-        ({"idempotency_key": "with space"}, "#/idempotency_key"),
-        ({"colour": "red"}, "#"),
-    ],
-)
-def test_body_against_the_contract_is_400(operator, shop, change, pointer):
-    response = operator.orchestrate({**shop.order(), **change})
+def test_body_against_the_contract_is_400(operator, shop):
+    response = operator.orchestrate({**shop.order(), "items": [], "customer_id": "1"})
 
-    assert response.status_code == 400
-    assert response.json()["code"] == "invalid_request"
-    assert pointer in [error["pointer"] for error in response.json()["errors"]]
-    assert shop.stock() == shop.initial_stock
-
-
-def test_viewer_is_403(viewer, shop):
-    response = viewer.orchestrate(shop.order())
-
-    assert response.status_code == 403
-    assert response.json()["code"] == "insufficient_scope"
-    assert shop.stock() == shop.initial_stock
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_request")
+    assert {error["pointer"] for error in response.json()["errors"]} == {"#/items", "#/customer_id"}
 
 
 @pytest.mark.parametrize(
@@ -130,15 +106,16 @@ def test_viewer_is_403(viewer, shop):
         (None, 401, "authentication_required"),
         ("Bearer garbage", 401, "invalid_token"),
         ("Bearer development-only-service-token-0123456789", 403, "caller_not_allowed"),
+        ("Bearer {viewer.token}", 403, "insufficient_scope"),
     ],
 )
-def test_wrong_credentials_are_refused(operator, shop, authorization, status, code):
-    headers = {"Authorization": authorization}
+def test_wrong_credentials_are_refused(operator, viewer, shop, authorization, status, code):
+    headers = {"Authorization": authorization and authorization.format(viewer=viewer)}
     response = operator.session.post(operator.stack.orchestrator + PATH, json=shop.order(), headers=headers)
 
-    assert response.status_code == status
-    assert response.json()["code"] == code
+    assert (response.status_code, response.json()["code"]) == (status, code)
     assert ("WWW-Authenticate" in response.headers) == (status == 401)
+    assert shop.stock() == shop.initial_stock
 
 
 def test_every_way_to_run_it_gives_the_same_answers(stack, gateways):

@@ -7,15 +7,12 @@ from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
-import requests
 
 from tests.system.conftest import Operator, Shop, free_ports, wait_until
 from tests.system.nginx import Nginx
-from tests.system.services import Clients, Service, connect, prepare
+from tests.system.services import Clients, Service, prepare
 
 STOCK = 100_000
-# Two workers with eight threads each, and one more in each for readiness.
-CONNECTIONS_OF_AN_INSTANCE = 18
 
 
 class Cluster:
@@ -174,32 +171,3 @@ def test_instance_that_is_taken_out_first_ends_without_a_single_failure(cluster,
 
     assert status == 0
     assert set(clients.results) == {201}
-
-
-def test_instance_takes_no_more_connections_than_it_has_threads(cluster, operator):
-    instance = Service("customers", free_ports(1)[0], cluster.environ, cluster.folder)
-
-    def read(number):
-        """Each tenth asks for readiness, which has a connection of its own."""
-        path = "/customers" if number % 10 else "/health/ready"
-        return requests.get(instance.base + path, headers=operator.session.headers, timeout=60).status_code
-
-    with connect(cluster.environ) as watcher:
-        before = connections(watcher)
-        try:
-            instance.start()
-            with ThreadPoolExecutor(64) as clients:
-                statuses = list(clients.map(read, range(640)))
-            taken = connections(watcher) - before
-        finally:
-            instance.end()
-
-    assert statuses.count(200) > 320
-    assert 2 < len(taken) <= CONNECTIONS_OF_AN_INSTANCE
-
-
-def connections(watcher):
-    """Return the ids of all connections of the services' schema."""
-    with watcher.cursor(buffered=True) as cursor:
-        cursor.execute("SHOW PROCESSLIST")
-        return {row[0] for row in cursor.fetchall() if row[3] == watcher.database}

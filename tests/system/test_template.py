@@ -135,7 +135,7 @@ def test_each_function_has_a_role_of_its_own_without_a_wildcard_that_lambda_alon
         (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
         assert (trust["Principal"], trust["Action"]) == ({"Service": "lambda.amazonaws.com"}, "sts:AssumeRole")
         statements = [each for policy in role.get("Policies", []) for each in policy["PolicyDocument"]["Statement"]]
-        assert {statement["Effect"] for statement in statements} == {"Allow"}
+        assert {statement["Effect"] for statement in statements} <= {"Allow"}
         assert "*" not in json.dumps([[statement["Action"], statement["Resource"]] for statement in statements])
         # A function in a VPC needs rights that AWS gives for no single resource; AWS's own policy has just them.
         managed = [arn["Fn::Sub"].rsplit("/", 1)[1] for arn in role.get("ManagedPolicyArns", [])]
@@ -263,37 +263,38 @@ def test_every_setting_is_documented_and_read_by_the_configuration():
     }  # fmt: skip
 
 
+WRONG = {
+    "SECRET_ID": "b2b orders",
+    "PACKAGES": "/nowhere",
+    "AWS_REGION": "Frankfurt",
+    "DB_HOST": "https://b2b.cluster.example",
+    "VPC_SUBNET_IDS": "subnet-0123456789abcdef0, subnet-0123456789abcdef1",
+    "SERVICE_CONCURRENCY": "0",
+}
+# Where the service token goes: never in clear.
+WRONG_ADDRESSES = {"CUSTOMERS_API_BASE": "http://customers.example", "ORDERS_API_BASE": "https://a b.example"}
+
+
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("right", "wrong"),
     [
-        ("SERVICES", "docker"),
-        ("SECRET_ID", "b2b orders"),
-        ("PACKAGES", "/nowhere"),
-        ("AWS_REGION", "Frankfurt"),
-        ("DB_HOST", "https://b2b.cluster.example"),
-        ("DB_PORT", "abc"),
-        ("DB_NAME", "b2b-orders"),
-        ("VPC_SUBNET_IDS", "subnet-0123456789abcdef0, subnet-0123456789abcdef1"),
-        ("SERVICE_CONCURRENCY", "0"),
-        ("ORDER_TTL_SECONDS", "never"),
-        ("API_DOCS", "yes"),
+        (ON_LAMBDA, WRONG),
+        (ELSEWHERE, WRONG_ADDRESSES),
+        ({}, {"SERVICES": "docker"}),
+        # What the programs themselves would refuse.
+        (ON_LAMBDA, {"DB_PORT": "abc"}),
+        (ON_LAMBDA, {"ORDER_TTL_SECONDS": "never"}),
     ],
+    ids=["forms", "addresses", "services", "port", "seconds"],
 )
-def test_wrong_setting_is_refused_in_one_line_that_names_it(tmp_path, name, value):
-    run = run_serverless("package", "--package", str(tmp_path), **{**ON_LAMBDA, name: value})
+def test_each_wrong_setting_is_refused_in_a_line_that_names_it(tmp_path, right, wrong):
+    run = run_serverless("package", "--package", str(tmp_path), **{**right, **wrong})
 
     assert (run.returncode, run.stdout) == (1, "")
-    assert re.fullmatch(rf"aws: {name} must be .* \(docs/aws\.md, step 4\)\n", run.stderr)
-    assert value not in run.stderr
+    lines = [re.fullmatch(r"aws: (\w+) must be .* \(docs/aws\.md, step 4\)", line) for line in run.stderr.splitlines()]
+    assert {line and line[1] for line in lines} == set(wrong)
+    assert [value for value in wrong.values() if value in run.stderr] == []
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("value", ["customers.example", "http://customers.example", "https://a b.example"])
-def test_address_that_would_carry_the_service_token_in_clear_is_refused(tmp_path, value):
-    run = run_serverless("package", "--package", str(tmp_path), **{**ELSEWHERE, "CUSTOMERS_API_BASE": value})
-
-    assert run.returncode == 1
-    assert re.fullmatch(r"aws: CUSTOMERS_API_BASE must be an .*https address.* \(docs/aws\.md, step 4\)\n", run.stderr)
 
 
 @pytest.mark.parametrize(
