@@ -57,24 +57,17 @@ JSON = {"Content-Type": "application/json"}
 REQUESTS = {
     "a contract": ("orders", "GET", "/openapi.json", {}),
     "a wrong password": ("customers", "POST", "/auth/token", {"json": {"username": "demo", "password": "wrong-one"}}),
-    "a list": ("customers", "GET", "/customers?limit=2&search=acme", {}),
     "escapes in a query": ("customers", "GET", "/customers?search=%25%5F%2B+%C3%A9", {}),
     "a repeated parameter": ("orders", "GET", "/orders?limit=1&limit=2", {}),
-    "empty parameters": ("orders", "GET", "/products?limit=1&search=&cursor=", {}),
     "no token": ("orders", "GET", "/products", {"headers": {"Authorization": None}}),
     "a token that is no ASCII": ("orders", "GET", "/products", {"headers": {"Authorization": b"Bearer \xc3\xa9"}}),
-    "an unknown path": ("customers", "GET", "/nowhere/at/all", {}),
     "an escaped escape in a path": ("customers", "GET", "/customers/%2531", {}),
     "an escaped question mark": ("customers", "GET", "/customers%3Flimit=1", {}),
     "a header with an underscore": ("orders", "POST", "/orders/1/confirm", {"headers": {"X_Idempotency_Key": "a"}}),
     "an escaped path": ("customers", "GET", "/custom%65rs?limit=1", {}),
-    "an unknown method": ("orders", "DELETE", "/orders", {}),
     "OPTIONS": ("orders", "OPTIONS", "/orders", {}),
-    "no body": ("customers", "POST", "/customers", {"headers": JSON}),
     "a body in UTF-8": ("customers", "POST", "/customers", {"data": '{"nam": "Größe"}'.encode(), "headers": {
         "Content-Type": "application/json; charset=utf-8"}}),
-    "a body of another type": ("customers", "POST", "/customers", {"data": b"a=b", "headers": {
-        "Content-Type": "application/x-www-form-urlencoded"}}),
     "a compressed body": ("customers", "POST", "/customers", {"data": b"{}", "headers": {
         **JSON, "Content-Encoding": "gzip"}}),
     "a body too large": ("customers", "POST", "/customers", {"data": b" " * 65_537, "headers": JSON}),
