@@ -1,6 +1,8 @@
 """One connection to MySQL: how it is opened, what is sent on it, when it is given up."""
 
+import contextlib
 import logging
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -12,6 +14,11 @@ from common.config import DatabaseSettings
 from common.problems import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
+
+# MySQL's client library sets itself up in its first connection, and in several threads at once that may crash the
+# process (MySQL's manual, mysql_library_init). So here is one, which fails, before there are threads.
+with contextlib.suppress(errors.Error):
+    mysql.connector.connect(unix_socket=os.devnull, use_pure=False)
 
 # The connection, not the statement, is at fault: server gone or lost (2006, 2013, 2055),
 # unreachable (2002, 2003, 2005), shutting down (1053), idle too long (4031), killed (1317

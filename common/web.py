@@ -177,8 +177,6 @@ _FALCON_ERRORS = {
     400: problems.InvalidRequest,
     404: problems.NotFound,
     405: problems.MethodNotAllowed,
-    413: problems.PayloadTooLarge,
-    415: problems.UnsupportedMediaType,
 }
 
 

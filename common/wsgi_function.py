@@ -28,8 +28,7 @@ serverless_wsgi.TEXT_MIME_TYPES.append(MEDIA_TYPE)
 def make_handler(get_app: Callable[[], falcon.App]) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
     """Return the Lambda handler of the app that `get_app()` builds; it takes payload formats 1.0 and 2.0."""
     get_app = functools.cache(get_app)
-    # Lambda gives a function that starts more of a processor than it has later. What fails
-    # now fails again with the first event, where it is answered.
+    # Built now, for the reason that lambda_orchestrator/handler.py gives.
     with contextlib.suppress(Exception):
         get_app()
 

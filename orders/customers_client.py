@@ -26,9 +26,6 @@ TURN_SECONDS = 1
 # Each log-in keeps Customers busy with the password, and anybody may send one. The other calls are for orders.
 LOGINS_AT_ONCE = 2
 
-_CUSTOMER_FIELDS = {"id", "name", "email", "phone"}
-_TOKEN_FIELDS = {"token", "token_type", "expires_in"}
-
 
 class CustomersClient:
     """`GET /internal/customers/{id}` by service token, and `POST /auth/token`."""
@@ -51,7 +48,7 @@ class CustomersClient:
         """
         path = f"/internal/customers/{customer_id}"
         for status, body in self._attempts("GET", path, {**headers, **self._authorization}):
-            if status == 200 and body.keys() == _CUSTOMER_FIELDS and body["id"] == customer_id:
+            if status == 200 and body.keys() == {"id", "name", "email", "phone"} and body["id"] == customer_id:
                 return body
             # A 404 counts only with its code: a wrong address answers 404 too.
             if status == 404 and body.get("code") == CustomerNotFound.code:
@@ -69,7 +66,7 @@ class CustomersClient:
         try:
             headers = {**headers, "Content-Type": "application/json"}
             for status, body in self._attempts("POST", "/auth/token", headers, strict_json.dumps(credentials)):
-                if status == 200 and body.keys() == _TOKEN_FIELDS:
+                if status == 200 and body.keys() == {"token", "token_type", "expires_in"}:
                     return body
                 if status == 401 and body.get("code") == InvalidCredentials.code:
                     raise InvalidCredentials()
