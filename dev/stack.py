@@ -107,7 +107,9 @@ def private_mysql(environ):
             with contextlib.suppress(BlockingIOError):
                 # Whoever comes now waits until the server is stopped, and starts it again.
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if not was_running and len(ask("client", "-BNe", "SHOW PROCESSLIST").stdout.splitlines()) <= 1:
+                # If it didn't start, whoever has its port may be no MySQL, and is not asked.
+                is_ours = not was_running and ask("status").returncode == 0
+                if is_ours and len(ask("client", "-BNe", "SHOW PROCESSLIST").stdout.splitlines()) <= 1:
                     ask("stop")
 
 
