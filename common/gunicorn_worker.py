@@ -1,5 +1,6 @@
 """gunicorn's threaded worker, with answers of ours where a request never reaches the application."""
 
+import contextlib
 import logging
 import socket
 import struct
@@ -29,6 +30,8 @@ class Worker(ThreadWorker):
         """Answer a request that is no HTTP, or an exception that the application didn't handle."""
         request_id = tracing.request_id()
         if isinstance(exc, ParseException):
+            if req is not None:  # it is answered already, and the rest of its body makes no sense
+                return
             problem, reason = problems.InvalidRequest("This is not an HTTP/1.1 request that the server takes."), "Bad"
             self.log.warning("request %s refused before the application: %s", request_id, type(exc).__name__)
         else:
@@ -39,10 +42,8 @@ class Worker(ThreadWorker):
             f"HTTP/1.1 {problem.status} {reason}\r\nConnection: close\r\nContent-Type: {problems.MEDIA_TYPE}\r\n"
             f"X-Request-ID: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        try:
+        with contextlib.suppress(OSError):  # the client is gone
             util.write_nonblock(client, head.encode() + body)
-        except OSError:
-            self.log.debug("the client of request %s is gone", request_id)
 
 
 def bound_waiting(worker: ThreadWorker):
@@ -55,5 +56,5 @@ def bound_waiting(worker: ThreadWorker):
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
-    # The base class takes it for a fault of the program and logs a traceback.
-    return not (record.exc_info and isinstance(record.exc_info[1], BlockingIOError))
+    # The base class logs a traceback for a client that stops, or whose chunks make no sense, and quotes them.
+    return not (record.exc_info and isinstance(record.exc_info[1], OSError))

@@ -121,9 +121,10 @@ def test_client_library_that_sends_a_large_body_gets_to_read_the_413(operator, s
 def test_rest_of_a_body_over_the_limit_is_no_request(stack):
     body = b" " * BODY_LIMIT + SMUGGLED
 
-    answers = exchange(stack.customers, request(*LOGIN, f"Content-Length: {len(body)}", body=body) + SMUGGLED)
+    answers = exchange(stack.customers, request(*LOGIN, f"Content-Length: {len(body)}", body=body) + HEALTH)
 
-    assert [(answer.status, answer.code) for answer in answers] == [(413, "payload_too_large")]
+    assert [(answer.status, answer.code) for answer in answers] == [(413, "payload_too_large"), (200, None)]
+    assert answers[1].request_id == "health"
 
 
 def test_length_alone_is_413_before_any_of_the_body_was_sent(stack):
@@ -147,3 +148,38 @@ def test_refusal_comes_after_the_body_and_the_next_request_is_answered(stack):
         healthy = connection.read()
 
     assert (refused.code, healthy.status) == ("authentication_required", 200)
+
+
+# --- bodies that are refused unread ------------------------------------------------------
+
+
+@pytest.mark.parametrize("trailer", [b"A b", b"Content-Length: 5\r\n folded"], ids=["no colon", "folded"])
+def test_request_whose_chunks_end_in_nonsense_has_one_answer(stack, trailer):
+    chunks = b"0\r\n" + trailer + b"\r\n\r\n"
+
+    for method, path, status in (("GET", "/health", 200), ("POST", "/orders", 401)):
+        answers = exchange(stack.orders, request(method, path, HOST, "Transfer-Encoding: chunked", body=chunks))
+        assert [answer.status for answer in answers] == [status]
+
+
+def test_nothing_of_a_broken_chunk_is_logged(stack):
+    secret = f"secret-{uuid.uuid4().hex}"
+    exchange(stack.customers, request(*LOGIN, "Transfer-Encoding: chunked", body=f"{secret}\r\n".encode()))
+    (later,) = exchange(stack.customers, b"nonsense\r\n\r\n")  # what is logged after it
+
+    wait_until(lambda: str(later.request_id) in "".join(stack.log))
+    assert secret not in "".join(stack.log)
+
+
+@pytest.mark.parametrize("size", [BODY_LIMIT, 2 * BODY_LIMIT])
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["length", "chunked"])
+def test_connection_goes_on_after_a_refused_body(stack, size, is_chunked):
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"x" * size) if is_chunked else b"x" * size
+    length = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {size}"
+    for _ in range(5):
+        with Connection(stack.orders) as connection:
+            connection.send(request("POST", "/orders", HOST, JSON, length, body=body))
+            refused = connection.read()
+            connection.send(HEALTH)
+
+            assert (refused.code, connection.read().status) == ("authentication_required", 200)
