@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from tests.system.conftest import ROOT, free_ports, run_module, start_stack, stop_stack, wait_until
+from tests.system.mysql_server import OwnServer
 
 PORTS = ("CUSTOMERS_PORT", "ORDERS_PORT", "ORCHESTRATOR_PORT")
 
@@ -151,6 +152,17 @@ def test_unreachable_database_stops_the_stack_with_one_line(world):
     assert run.returncode == 1
     assert len(run.stderr.splitlines()) == 1
     assert "127.0.0.1" in run.stderr
+
+
+def test_mysql_whose_port_a_stranger_has_stops_the_stack(world, tmp_path):
+    (port,) = free_ports(1)
+    with OwnServer(tmp_path / "mysql", port) as server, socket.create_server(("127.0.0.1", port)):
+        ports = {name: world.environ[name] for name in PORTS}
+
+        run = run_module("dev.stack", "run", environ=server.environ | ports | {"DB_PORT": str(port)})
+
+    assert run.returncode == 1
+    assert f"Is port {port} taken" in run.stderr
 
 
 @pytest.mark.parametrize("command", ["run", "demo"])
