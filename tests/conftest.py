@@ -128,18 +128,9 @@ def is_whole(config):
     return config.args_source is config.ArgsSource.TESTPATHS and not any(map(config.getoption, choices))
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node):
-    """Take over what a worker of pytest-xdist has seen."""
-    CODES_SEEN.update(getattr(node, "workeroutput", {}).get("codes", ()))
-
-
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session, exitstatus):
     """Fail the whole suite's run if no test has seen some problem code."""
-    is_worker = hasattr(session.config, "workeroutput")
-    if is_worker:
-        session.config.workeroutput["codes"] = sorted(CODES_SEEN)
     yield  # the terminal's summary
-    if not is_worker and exitstatus == 0 and is_whole(session.config) and (missing := REGISTRY.keys() - CODES_SEEN):
+    if exitstatus == 0 and is_whole(session.config) and (missing := REGISTRY.keys() - CODES_SEEN):
         pytest.exit(f"no test has seen the problem codes {sorted(missing)}", returncode=1)
