@@ -1,9 +1,4 @@
-"""One HTTP call to one of our services, and what its answer means for the saga.
-
-Done      the service did it, and says so in the shape we know
-Refused   the service will not do it, however often it is asked
-Unknown   anything else: it may have been done or not
-"""
+"""One HTTP call to one of our services, and what its answer means for the saga: Done, Refused or Unknown."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -12,19 +12,16 @@ from urllib3.util import parse_url
 from common import strict_json
 from common.problems import CustomerNotFound, CustomersUnavailable, InvalidCredentials, MalformedJson
 
-# Seconds: to connect, and to wait for an answer. A read of one row takes milliseconds, a password some fifty.
-# Twice this, and the caller's own time is spent.
+# Seconds. A read of one row takes milliseconds, a password some fifty. A caller has time for two such calls.
 CONNECT_TIMEOUT = 1.0
 CALL_TIMEOUT = 1.9
 ATTEMPTS = 2  # a read may be repeated; the second also replaces a kept connection that died
 
-# A bulkhead: while Customers hangs, this many of a worker's threads wait for it. The others go on with what needs
-# the database alone. A call waits TURN_SECONDS for its turn. Once one has waited in vain, the others don't wait until
-# Customers answers again.
+# A bulkhead: while Customers hangs, this many of a worker's threads wait for it, and the others go on. A call waits
+# TURN_SECONDS for its turn. Once one has waited in vain, the others don't wait until Customers answers again.
 CALLS_AT_ONCE = 2  # each takes milliseconds
 TURN_SECONDS = 1
-# Each log-in keeps Customers busy with the password, and anybody may send one. The other calls are for orders.
-LOGINS_AT_ONCE = 2
+LOGINS_AT_ONCE = 1  # anybody may send one; the other call is for orders
 
 
 class CustomersClient:
