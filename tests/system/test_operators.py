@@ -96,9 +96,7 @@ def test_wrong_number_of_arguments_is_the_usage(stack):
     assert (run.returncode, run.stderr) == (1, "usage: python -m customers.operators USERNAME ROLE\n")
 
 
-@pytest.mark.parametrize(
-    "change", [{"DB_HOST": "127.0.0.1", "DB_PORT": "1"}, {"DB_NAME": "b2b_that_nobody_made"}], ids=["server", "schema"]
-)
+@pytest.mark.parametrize("change", [{"DB_PORT": "1"}, {"DB_NAME": "b2b_that_nobody_made"}], ids=["server", "schema"])
 def test_database_that_is_not_there_is_one_line(stack, change):
     run = add(stack, "good.name", "viewer", **change)
 
