@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from common import strict_json
+from common import strict_json, times
 from common.auth import Authenticator, Caller
 from common.problems import (
     CallerNotAllowed,
@@ -26,7 +26,7 @@ from common.problems import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
-from common.schemas import MAX_ERRORS, Validator, compile_schema, make_error, violations
+from common.schemas import MAX_ERRORS, Validator, compile_schema, make_error, unknown, violations
 
 MAX_BODY_BYTES = 65_536  # an order of 100 lines takes about 5,000
 _MAX_QUERY_FIELDS = 20  # no list has half as many
@@ -71,7 +71,8 @@ def inline(document: dict[str, Any], node: Any) -> Any:
             target = document
             for name in node["$ref"].removeprefix("#/").split("/"):
                 target = target[name]
-            return inline(document, target)
+            # In a schema there may be more beside it, `readOnly` for one.
+            return inline(document, target | {key: value for key, value in node.items() if key != "$ref"})
         return {key: inline(document, value) for key, value in node.items()}
     return node
 
@@ -93,7 +94,11 @@ class Parameter:
         # As JSON writes it: Python's int() takes "+1", "007", "1_000" and Arabic digits too.
         if self.definition.get("type") == "integer" and re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text):
             value = int(text)
-        return value, violations(self.validator, value, self.pointer)
+        errors = violations(self.validator, value, self.pointer)
+        if "x-time" in self.definition and (errors or not times.is_time(text)):
+            hint = "; a + is written as %2B in a query, where + is a space" if " " in text else ""
+            errors = [make_error(self.pointer, "format", f"must be {self.definition['x-time']}{hint}")]
+        return value, errors
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,13 @@ class Operation:
         body = inline(document, definition.get("requestBody"))
         self.takes_body = body is not None
         self.body_required = bool(body and body.get("required"))
-        self._body = body and compile_schema(body["content"]["application/json"]["schema"])
+        schema = body["content"]["application/json"]["schema"] if body else {}
+        self._body = compile_schema(schema)
+        members = schema.get("properties", {})
+        # What a GET gives and nobody may set: it's ignored, so that what was read may be changed and sent.
+        self._read_only = {name for name in members if members[name].get("readOnly")}
+        # What has changed since in the meantime, like stock: it's not to be sent back without If-Match.
+        self._volatile = {name for name in members if members[name].get("x-volatile")}
 
     def check(
         self,
@@ -152,7 +163,7 @@ class Operation:
             data = read_body()
             if len(data) > MAX_BODY_BYTES:
                 raise PayloadTooLarge()
-            body = self.read_body(header("Content-Type"), data)
+            body = self.read_body(header("Content-Type"), data, headers.get("If-Match"))
         return Checked(caller, query, headers, key, body)
 
     def authorize(self, caller: Caller):
@@ -185,7 +196,7 @@ class Operation:
         for name, text in pairs:
             parameter = self.query.get(name)
             if parameter is None:
-                errors.append(make_error("query", "unknown", "has a parameter that the contract does not know"))
+                errors.append(unknown("query:", name, "unknown", self.query))
             elif name in seen:
                 errors.append(make_error(parameter.pointer, "repeated", "is given more than once"))
             elif text:
@@ -220,13 +231,18 @@ class Operation:
             raise InvalidRequest(errors=[make_error(pointer, "required", "is required")])
         return keys.pop() if keys else None
 
-    def read_body(self, content_type: str | None, data: bytes) -> Any:
-        """Parse and check the body's bytes; an absent optional body is `{}`."""
+    def read_body(self, content_type: str | None, data: bytes, if_match: str | None = None) -> Any:
+        """Parse and check the body's bytes, and leave out its `readOnly` members; an absent optional body is `{}`."""
         if not data and not self.body_required:
             return {}
         if not _is_json(content_type):
             raise UnsupportedMediaType()
         value = strict_json.loads(data)
+        if isinstance(value, dict) and value.keys() & self._read_only:
+            if if_match is None and (volatile := value.keys() & self._volatile):
+                detail = f"is required to send back {', '.join(volatile)} beside {', '.join(sorted(self._read_only))}"
+                raise InvalidRequest(errors=[make_error("header:If-Match", "required", detail)])
+            value = {name: member for name, member in value.items() if name not in self._read_only}
         if errors := violations(self._body, value, "#"):
             raise InvalidRequest(errors=errors)
         return value

@@ -101,6 +101,8 @@ class Fixed:
             resp.data = self._data
             resp.content_type = self._content_type
 
+    on_head = on_get
+
 
 class Assets:
     """`/docs/…`: Falcon's static route as a resource, which leaves other methods than GET at 405."""
@@ -113,3 +115,10 @@ class Assets:
         req.env.pop("HTTP_RANGE", None)  # beyond the end it would be 416, which is no problem of ours
         self._send_file(req, resp)
         resp.set_headers(_ASSET_HEADERS)
+
+    def on_head(self, req: Request, resp: falcon.Response, path: str):
+        """Send the headers. Falcon reads nothing of the file then, and leaves it open."""
+        self.on_get(req, resp, path)
+        close: Any = getattr(resp.stream, "close", None)
+        if close:
+            close()

@@ -6,7 +6,7 @@ import socket
 import struct
 
 from gunicorn import util
-from gunicorn.http.errors import ParseException
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
 from common import problems, tracing
@@ -32,14 +32,18 @@ class Worker(ThreadWorker):
         if isinstance(exc, ParseException):
             if req is not None:  # it is answered already, and the rest of its body makes no sense
                 return
-            problem, reason = problems.InvalidRequest("This is not an HTTP/1.1 request that the server takes."), "Bad"
+            problem = problems.InvalidRequest("This is not an HTTP/1.1 request that the server takes.")
+            if isinstance(exc, LimitRequestLine):
+                problem = problems.UriTooLong()
+            elif isinstance(exc, LimitRequestHeaders):
+                problem = problems.HeaderTooLarge()
             self.log.warning("request %s refused before the application: %s", request_id, type(exc).__name__)
         else:
-            problem, reason = problems.InternalError(), "Failed"
+            problem = problems.InternalError()
             self.log.error("request %s failed outside the application", request_id, exc_info=exc)
         body = problem.to_json(request_id)
         head = (
-            f"HTTP/1.1 {problem.status} {reason}\r\nConnection: close\r\nContent-Type: {problems.MEDIA_TYPE}\r\n"
+            f"HTTP/1.1 {problem.status} {problem.title}\r\nConnection: close\r\nContent-Type: {problems.MEDIA_TYPE}\r\n"
             f"X-Request-ID: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         with contextlib.suppress(OSError):  # the client is gone

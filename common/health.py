@@ -25,6 +25,8 @@ class Health:
         """Say who answers."""
         send_json(resp, {"ok": True, "status": "ok", "service": self.service})
 
+    on_head = on_get
+
 
 @dataclass(frozen=True)
 class Readiness:
@@ -44,3 +46,5 @@ class Readiness:
         if not state["has_schema"]:
             raise SchemaOutdated()
         send_json(resp, {"ok": True, "status": "ok", "service": self.service})
+
+    on_head = on_get

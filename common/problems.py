@@ -62,7 +62,7 @@ def _problem(status: int, code: str, detail: str | None = None, **more: Any) -> 
 MalformedJson = _problem(
     400,
     "malformed_json",
-    "The body is not one JSON document in UTF-8 with unique names and finite numbers.",
+    "The body is not one JSON document in UTF-8 with unique names and numbers of ordinary length.",
     title="Malformed JSON",
 )
 InvalidRequest = _problem(400, "invalid_request", "The request breaks the contract; errors names each place.")
@@ -90,6 +90,7 @@ OrderNotFound = _problem(404, "order_not_found", "There is no such order.")
 MethodNotAllowed = _problem(
     405, "method_not_allowed", "This address does not take that method; Allow names those it takes."
 )
+RequestTimeout = _problem(408, "request_timeout", "The body stopped coming; nothing was done.")
 EmailTaken = _problem(409, "email_taken", "Another customer has this email.")
 SkuTaken = _problem(409, "sku_taken", "Another product has this SKU.", title="SKU taken")
 DuplicateReference = _problem(
@@ -105,15 +106,16 @@ IdempotencyKeyInFlight = _problem(
     "The first request with this key is still running; send this one again later.",
     retry_after=1,
 )
-LengthRequired = _problem(411, "length_required", "Send the body with a Content-Length, not in chunks.")
 PreconditionFailed = _problem(
     412, "precondition_failed", "The resource has changed since the version that If-Match names."
 )
 PayloadTooLarge = _problem(413, "payload_too_large", "The body is larger than 65536 bytes.")
+UriTooLong = _problem(414, "uri_too_long", "The address is longer than the server takes.", title="URI too long")
 UnsupportedMediaType = _problem(415, "unsupported_media_type", "Send the body as application/json in UTF-8.")
 IdempotencyKeyReused = _problem(
     422, "idempotency_key_reused", "This key was used for another request; use a new key for a new effect."
 )
+HeaderTooLarge = _problem(431, "header_too_large", "A header is longer than the server takes, or there are too many.")
 InternalError = _problem(500, "internal_error", "Something is wrong on our side; the request id finds it in our log.")
 UpstreamBroken = _problem(
     502,

@@ -5,7 +5,9 @@ The errors are our own texts: jsonschema's messages quote the value that was ref
 
 import functools
 import re
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
 from jsonschema.protocols import Validator
@@ -26,30 +28,18 @@ def _pattern(validator, pattern, instance, schema):
         yield ValidationError("pattern")
 
 
-def _is_integer(checker, instance):
-    # jsonschema also takes 1.0; money and quantities have no fraction part, not even .0.
-    return isinstance(instance, int) and not isinstance(instance, bool)
-
-
 # The formats that the documents may use. What is no string is the keyword type's matter.
 FORMATS = FormatChecker(formats=())
 
 
-@FORMATS.checks("date-time", raises=ValueError)
+@FORMATS.checks("date-time")
 def _is_date_time(value):
-    if isinstance(value, str):
-        times.from_json(value)
-    return True
+    return not isinstance(value, str) or times.is_time(value)
 
 
-_Validator = validators.extend(
-    Draft202012Validator,
-    {"pattern": _pattern},
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
-)
+_Validator = validators.extend(Draft202012Validator, {"pattern": _pattern})
 
 _DETAILS = {
-    "required": lambda _: "is required",
     "type": lambda value: "must be " + (value if isinstance(value, str) else " or ".join(value)),
     "enum": lambda value: "must be one of " + ", ".join(map(str, value)),
     "minLength": lambda value: f"must have at least {value} characters",
@@ -60,7 +50,6 @@ _DETAILS = {
     "maxItems": lambda value: f"must have at most {value} entries",
     "minProperties": lambda value: f"must have at least {value} fields",
     "maxProperties": lambda value: f"must have at most {value} fields",
-    "additionalProperties": lambda _: "has a field that the contract does not know",
     "pattern": lambda _: "does not have the required form",
     "format": lambda value: f"must be a {value}",
     "not": lambda value: (
@@ -96,12 +85,18 @@ def violations(validator: Validator, value: Any, place: str) -> list[dict[str, s
         keyword: Any = error.validator
         limit: Any = error.validator_value
         pointer = place + "".join(f"/{part}" for part in error.absolute_path)
-        names = [""]
+        # jsonschema names a missing or an unknown member in its message only.
         if keyword == "required":
-            # jsonschema names the missing field in its message only; the set of them is ours.
-            names = [f"/{name}" for name in limit if name not in error.instance]
-        for name in names:
-            found[pointer + name, keyword] = make_error(pointer + name, keyword, _DETAILS[keyword](limit))
+            missing = [name for name in limit if name not in error.instance]
+            made = [make_error(f"{pointer}/{name}", keyword, "is required") for name in missing]
+        elif keyword == "additionalProperties":
+            schema: Any = error.schema
+            members: Any = error.instance
+            known = schema.get("properties", {})
+            made = [unknown(f"{pointer}/", name, keyword, known) for name in set(members) - known.keys()]
+        else:
+            made = [make_error(pointer, keyword, _DETAILS[keyword](limit))]
+        found |= {(each["pointer"], keyword): each for each in made}
         if len(found) >= MAX_ERRORS:
             break
     return sorted(found.values(), key=lambda error: error["pointer"])[:MAX_ERRORS]
@@ -111,3 +106,12 @@ def make_error(pointer: str, keyword: str, detail: str) -> dict[str, str]:
     """Return one entry of `errors`; its code is the JSON Schema keyword in snake_case."""
     code = re.sub(r"(?=[A-Z])", "_", keyword).lower()
     return {"pointer": pointer, "code": code, "detail": detail}
+
+
+def unknown(place: str, name: str, keyword: str, known: Iterable[str]) -> dict[str, str]:
+    """Return the entry for a member or parameter that isn't among those `known`, whose name a JSON Pointer ends with.
+
+    The name is the one thing here that a client made, so it is cut short and percent-encoded (RFC 6901, section 6).
+    """
+    pointer = place + quote(name[:64].replace("~", "~0").replace("/", "~1"))
+    return make_error(pointer, keyword, f"is not known here; known: {', '.join(known) or 'none'}")

@@ -4,14 +4,7 @@ Naive, because the driver drops a datetime's zone without a word: an aware 12:00
 would be stored as 12:00.
 """
 
-import re
 from datetime import UTC, datetime, timedelta
-
-# RFC 3339, section 5.6. `fromisoformat` alone also takes "2026-W01" and times without a zone.
-_RFC_3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-5][0-9])"
-)
-
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - see above
 
@@ -26,14 +19,28 @@ def to_json(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="microseconds") + "Z"
 
 
-def from_json(text: str) -> datetime:
-    """Parse an RFC 3339 timestamp into naive UTC; raise ValueError if it is none."""
-    if not _RFC_3339.fullmatch(text):
-        raise ValueError("not an RFC 3339 timestamp")
+def from_json(text: str, is_end: bool = False) -> datetime:
+    """Parse what the contract's `TimeFilter` lets through into naive UTC; raise ValueError for a day that there isn't.
+
+    Without a zone it is UTC. A date alone is its first instant, with `is_end` the one after its last.
+    What is beyond microseconds is cut off, what is beyond the calendar is its end.
+    """
+    second = timedelta(seconds=text[17:19] == "60")  # a leap second (RFC 3339, 5.7), for which Python has no place
+    moment = datetime.fromisoformat((text[:17] + "59" + text[19:] if second else text).upper())
+    day = timedelta(days=is_end and len(text) == len("2026-01-31"))
     try:
-        return datetime.fromisoformat(text.upper()).astimezone(UTC).replace(tzinfo=None)
-    except OverflowError as ex:  # 0001-01-01 with a positive offset
-        raise ValueError("outside the calendar") from ex
+        return (moment + second + day - (moment.utcoffset() or timedelta())).replace(tzinfo=None)
+    except OverflowError:
+        return datetime.min if moment.year == 1 else datetime.max  # noqa: DTZ901 - naive, see above
+
+
+def is_time(text: str) -> bool:
+    """Return whether `from_json` takes it."""
+    try:
+        from_json(text)
+    except ValueError:
+        return False
+    return True
 
 
 def to_microseconds(moment: datetime) -> int:

@@ -17,8 +17,12 @@ from falcon.util.structures import Context
 from common import conditional, idempotency, problems, strict_json, tracing
 from common.auth import Authenticator, Caller
 from common.contract import MAX_BODY_BYTES, METHODS, Contract
+from common.schemas import make_error
 
 log = logging.getLogger(__name__)
+
+# A name, an IPv4 address or an IPv6 one in brackets, and a port (RFC 3986, section 3.2.2).
+_HOST = re.compile(r"([A-Za-z0-9._~%-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?")
 
 
 class RequestContext(Context):
@@ -56,6 +60,7 @@ def build_app(contract: Contract, authenticator: Authenticator, routes: Sequence
     """
     app = falcon.App(middleware=[ContractMiddleware(contract, authenticator)], request_type=Request)
     app.router_options.converters["id"] = IdConverter
+    app.req_options.strip_url_path_trailing_slash = True
     app.add_error_handler(Exception, _answer_failure)
     app.add_error_handler(falcon.HTTPError, _answer_http_error)
     app.add_error_handler(problems.Problem, _answer_problem)
@@ -67,6 +72,9 @@ def build_app(contract: Contract, authenticator: Authenticator, routes: Sequence
         for method in METHODS
         if hasattr(resource, f"on_{method}")
     }
+    for template, resource in routes:
+        if getattr(resource, "on_head", None) != getattr(resource, "on_get", None):
+            raise ValueError(f"{template} does not answer HEAD as it does GET")
     if served != contract.operations.keys():
         raise ValueError(f"routes and contract differ: {sorted(served ^ contract.operations.keys())}")
     return app
@@ -84,13 +92,20 @@ class ContractMiddleware:
         self._authenticator = authenticator
 
     def process_request(self, req: Request, resp: falcon.Response):
-        """Name the request, first of all, so that every answer can carry the name."""
+        """Name the request, first of all, so that every answer can carry the name; then look at its target."""
         req.context.request_id = tracing.request_id(req.get_header("X-Request-ID"))
         resp.set_header("X-Request-ID", req.context.request_id)
+        # RFC 9112, section 3.2; HTTP/1.0 needs none. gunicorn joins two of them by a comma.
+        if req.env["SERVER_PROTOCOL"] != "HTTP/1.0" and not _HOST.fullmatch(req.get_header("Host") or ""):
+            raise problems.InvalidRequest(errors=[make_error("header:Host", "pattern", "must be one host name")])
+        # Falcon would pass over them, and the same order would have two addresses.
+        if "//" in req.env["PATH_INFO"]:
+            raise problems.NotFound()
 
     def process_resource(self, req: Request, resp: falcon.Response, resource: object, params: dict[str, Any]):
         """Check everything that the contract can say, before the responder runs."""
-        operation = self._operations.get((req.method, _contract_path(req.uri_template)))
+        method = "GET" if req.method == "HEAD" else req.method
+        operation = self._operations.get((method, _contract_path(req.uri_template)))
         if operation is None:
             return  # Falcon's responder for 405 or OPTIONS comes next
         checked = operation.check(self._authenticator, req.get_header, req.query_string, partial(_read_bytes, req))
@@ -109,6 +124,8 @@ class ContractMiddleware:
         gunicorn would read it after the answer. The next request may have come by then: gunicorn
         reads a part of that one, too, and leaves it until more bytes come.
         """
+        if resp.status == falcon.HTTP_408:
+            return  # it would stop again
         with suppress(Exception):  # the client has stopped in the middle, or its chunks make no sense
             for _ in range(16):  # a megabyte; whoever sends more finds the connection closed
                 if not req.env["wsgi.input"].read(MAX_BODY_BYTES):
@@ -116,17 +133,18 @@ class ContractMiddleware:
 
 
 def _read_bytes(req):
-    # gunicorn hands a chunked body over without a length, and Falcon reads it as empty.
-    if req.get_header("Transfer-Encoding") is not None:
-        raise problems.LengthRequired()
-    length = req.content_length or 0
-    if length > MAX_BODY_BYTES:
+    # A chunked body has no length: one byte more than it may have tells that it is too long.
+    is_chunked = req.get_header("Transfer-Encoding") is not None
+    length = MAX_BODY_BYTES + 1 if is_chunked else req.content_length or 0
+    if length > MAX_BODY_BYTES and not is_chunked:
         raise problems.PayloadTooLarge()
     try:
-        data = req.bounded_stream.read(length)
-    except OSError as ex:  # the client has stopped in the middle
+        data = req.env["wsgi.input"].read(length)
+    except BlockingIOError as ex:  # EAGAIN: nothing came for CLIENT_SECONDS (common/gunicorn_worker.py)
+        raise problems.RequestTimeout() from ex
+    except Exception as ex:  # the client is gone, or its chunks make no sense; each server has its own exceptions
         raise problems.MalformedJson() from ex
-    if len(data) < length:
+    if len(data) < length and not is_chunked:
         raise problems.MalformedJson()
     return data
 

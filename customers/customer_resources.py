@@ -33,6 +33,8 @@ class CustomerCollection:
         page = self.cursors.page(rows, query["limit"], scope, lambda row: (row["id"],), customer_to_json)
         web.send_json(resp, page)
 
+    on_head = on_get
+
     def on_post(self, req: Request, resp: Response):
         """Add a customer."""
         now = self.clock()
@@ -52,6 +54,8 @@ class CustomerItem:
         """Show one customer, or 304."""
         row = self.database.read(workflows.get_customer, customer_id)
         web.send_tagged(req, resp, customer_to_json(row), conditional.entity_tag(row["version"]))
+
+    on_head = on_get
 
     def on_put(self, req: Request, resp: Response, customer_id: int):
         """Replace the fields given."""
@@ -76,3 +80,5 @@ class InternalCustomer:
         """Show one living customer."""
         row = self.database.read(workflows.get_customer, customer_id)
         web.send_json(resp, internal_customer_to_json(row))
+
+    on_head = on_get

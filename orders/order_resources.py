@@ -37,7 +37,10 @@ class OrderCollection:
         before = self.cursors.read(query["cursor"], scope)
         rows = self.database.read(
             order_store.select_orders,
-            {name: times.from_json(text) if name in ("from", "to") else text for name, text in filters.items()},
+            {
+                name: times.from_json(text, is_end=name == "to") if name in ("from", "to") else text
+                for name, text in filters.items()
+            },
             None if before is None else (times.from_microseconds(before[0]), before[1]),
             query["limit"] + 1,
         )
@@ -50,6 +53,8 @@ class OrderCollection:
             lambda row: listed_order_to_json(row, now, self.settings.cancel_window_seconds),
         )
         web.send_json(resp, page)
+
+    on_head = on_get
 
     def on_post(self, req: Request, resp: Response):
         """Create an order."""
@@ -82,6 +87,8 @@ class OrderItem(OneOrder):
         row, items = self.database.read(order_workflows.get_order, order_id)
         order = order_to_json(row, items, self.clock(), self.settings.cancel_window_seconds)
         web.send_tagged(req, resp, order, order_entity_tag(order))
+
+    on_head = on_get
 
 
 class OrderConfirmation(OneOrder):
@@ -121,6 +128,8 @@ class OrderEventCollection:
         rows = self.database.read(order_workflows.get_order_events, order_id, after, query["limit"] + 1)
         page = self.cursors.page(rows, query["limit"], scope, lambda row: (row["id"],), event_to_json)
         web.send_json(resp, page)
+
+    on_head = on_get
 
 
 def _origin(req: Request, now: datetime) -> Origin:

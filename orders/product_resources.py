@@ -32,6 +32,8 @@ class ProductCollection:
         page = self.cursors.page(rows, query["limit"], scope, lambda row: (row["id"],), product_to_json)
         web.send_json(resp, page)
 
+    on_head = on_get
+
     def on_post(self, req: Request, resp: Response):
         """Add a product."""
         now = self.clock()
@@ -51,6 +53,8 @@ class ProductItem:
         """Show one product, or 304."""
         row = self.database.read(product_workflows.get_product, product_id)
         web.send_tagged(req, resp, product_to_json(row), conditional.entity_tag(row["version"]))
+
+    on_head = on_get
 
     def on_patch(self, req: Request, resp: Response, product_id: int):
         """Change the fields given; `stock_delta` adds to what is there."""

@@ -73,16 +73,17 @@ def lock_products(tx: Cursor, product_ids: list[int]) -> list[Row]:
 
 
 def update_product(tx: Cursor, row: Row):
-    """Write every field of a locked row."""
-    tx.execute(
-        """
-        UPDATE products
-           SET name = %(name)s, price_cents = %(price_cents)s, stock = %(stock)s, active = %(active)s,
-               version = %(version)s, updated_at = %(updated_at)s
-         WHERE id = %(id)s
-        """,
-        row,
-    )
+    """Write every field of a locked row; raises `SkuTaken`."""
+    with unique("uq_products_sku", SkuTaken):
+        tx.execute(
+            """
+            UPDATE products
+               SET sku = %(sku)s, name = %(name)s, price_cents = %(price_cents)s, stock = %(stock)s,
+                   active = %(active)s, version = %(version)s, updated_at = %(updated_at)s
+             WHERE id = %(id)s
+            """,
+            row,
+        )
 
 
 def update_stock(tx: Cursor, changes: dict[int, int], now: datetime):

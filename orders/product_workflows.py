@@ -40,7 +40,7 @@ def update_product(tx: Cursor, product_id: int, changes: dict[str, Any], if_matc
     """Change the fields given.
 
     `stock` sets and `stock_delta` adds; the contract lets only one of them through.
-    Raises `ProductNotFound`, `PreconditionFailed`, `InsufficientStock`.
+    Raises `ProductNotFound`, `PreconditionFailed`, `InsufficientStock`, `SkuTaken`.
     """
     # Locks: product.
     rows = product_store.lock_products(tx, [product_id])

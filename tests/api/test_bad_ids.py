@@ -22,7 +22,6 @@ NO_IDS = {
     "space behind": "1%20",
     "newline behind": "1%0A",
     "null byte behind": "1%00",
-    "nothing": "",
 }
 
 

@@ -104,7 +104,6 @@ def test_file_that_has_changed_has_another_address_whatever_its_size_and_time(
 @pytest.mark.parametrize(
     "path",
     [
-        "/docs/",
         "/docs/index.html",
         "/docs/swagger-ui",
         "/docs/../documentation.py",
@@ -124,7 +123,7 @@ def test_other_methods_are_405(api, path):
     response = api.post(path, token=None)
 
     assert refusal(response) == (405, "method_not_allowed")
-    assert response.headers["Allow"] == "GET, OPTIONS"
+    assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
 @for_every_service

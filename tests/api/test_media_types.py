@@ -54,14 +54,6 @@ def test_json_in_utf_8_is_accepted_however_it_is_written(orders_api, product, co
 
 
 @pytest.mark.parametrize("path", ["/products", "/orders", "/orders/1/confirm", "/orders/1/cancel"])
-@pytest.mark.parametrize("coding", ["chunked", "gzip, chunked", "identity"])
-def test_body_with_a_transfer_encoding_is_411(orders_api, refused, path, coding):
-    headers = {**JSON, "Transfer-Encoding": coding, "X-Idempotency-Key": unique("key")}
-
-    refused((411, "length_required"), orders_api.post, path, headers=headers)
-
-
-@pytest.mark.parametrize("path", ["/products", "/orders", "/orders/1/confirm", "/orders/1/cancel"])
 def test_body_one_byte_too_large_is_413(orders_api, refused, path):
     headers = {**JSON, "X-Idempotency-Key": unique("key")}
 

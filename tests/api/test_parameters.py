@@ -19,14 +19,15 @@ from tests.contract_client import refusal
         ("customer_id=9223372036854775808", "query:customer_id", "maximum"),
         ("customer_id=007", "query:customer_id", "type"),
         ("status=created", "query:status", "enum"),
-        ("from=2026-11-25T03:10:30", "query:from", "min_length"),
+        ("from=2026-11-25T03:10", "query:from", "format"),
         ("from=2026-13-25T03:10:30Z", "query:from", "format"),
+        ("from=2026-02-30", "query:from", "format"),
         ("to=2026-11-25T03:10:30+02:00", "query:to", "format"),
         ("cursor=" + "A" * 201, "query:cursor", "max_length"),
         ("cursor=a%20b", "query:cursor", "pattern"),
-        ("colour=red", "query", "unknown"),
-        ("Status=CREATED", "query", "unknown"),
-        ("colour", "query", "unknown"),
+        ("colour=red", "query:colour", "unknown"),
+        ("Status=CREATED", "query:Status", "unknown"),
+        ("a%2F%22%00" + "b" * 500, "query:a~1%22%00" + "b" * 60, "unknown"),
         ("limit=1&limit=1", "query:limit", "repeated"),
         ("limit=1&limit=", "query:limit", "repeated"),
         ("status=%FF%FE", "query", "malformed"),
@@ -52,4 +53,4 @@ def test_unknown_parameter_is_400_everywhere(orders_api, refused, method, path):
     response = refused((400, "invalid_request"), orders_api.request, method, path, query_string="colour=red")
 
     assert "red" not in response.text
-    assert "colour" not in response.text
+    assert response.json["errors"][0]["pointer"] == "query:colour"

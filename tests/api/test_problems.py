@@ -9,7 +9,7 @@ from tests.contract_client import refusal
 from tests.factories import order_request
 
 
-@pytest.mark.parametrize("path", ["/", "/order", "/orders/1/ship", "/orders/1/cancel/", "/../etc", "/customers"])
+@pytest.mark.parametrize("path", ["/", "/order", "/orders/1/ship", "/../etc", "/customers"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_unknown_address_is_404(orders_api, method, path):
     response = orders_api.request(method, path)
@@ -37,7 +37,7 @@ def test_unknown_address_is_404(orders_api, method, path):
 def test_method_that_a_path_does_not_take_is_405_naming_those_it_takes(request, refused, api, method, path, allowed):
     response = refused((405, "method_not_allowed"), request.getfixturevalue(api).request, method, path)
 
-    assert set(response.headers["Allow"].split(", ")) - {"OPTIONS"} == allowed
+    assert set(response.headers["Allow"].split(", ")) - {"OPTIONS", "HEAD"} == allowed
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "image/*", "*/*;q=0", "rubbish", ""])

@@ -45,8 +45,7 @@ def test_bounds_of_price_and_stock_are_accepted(orders_api, fields):
         ("sku", " A", "pattern"),
         ("sku", "É", "pattern"),
         ("stock", 2**63, "maximum"),
-        ("price_cents", 1.0, "type"),
-        ("price_cents", float("1e300"), "type"),
+        ("price_cents", 1.5, "type"),
         *(("name", f"A{character}B", "pattern") for character in "\0\t\x1b\x7f"),
         ("name", "A\n", "pattern"),
         ("name", {"a": 1}, "type"),
@@ -61,8 +60,7 @@ def test_bounds_of_price_and_stock_are_accepted(orders_api, fields):
 def test_field_out_of_bounds_is_400_with_its_pointer(orders_api, refused, field, value, code):
     response = refused((400, "invalid_request"), orders_api.post, "/products", json=new_product(**{field: value}))
 
-    pointer = "#" if code == "additional_properties" else f"#/{field}"
-    assert (pointer, code) in {(error["pointer"], error["code"]) for error in response.json["errors"]}
+    assert (f"#/{field}", code) in {(error["pointer"], error["code"]) for error in response.json["errors"]}
 
 
 @pytest.mark.parametrize("change", [str.lower, str.upper])
@@ -70,6 +68,12 @@ def test_taken_sku_is_409_whatever_its_case(orders_api, factory, refused, change
     product = factory.make_product()
 
     refused((409, "sku_taken"), orders_api.post, "/products", json=new_product(sku=change(product["sku"])))
+
+
+def test_sku_is_corrected_to_no_other_product_s(orders_api, factory, refused):
+    product, other = factory.make_product(), factory.make_product()
+
+    refused((409, "sku_taken"), orders_api.patch, f"/products/{product['id']}", json={"sku": other["sku"].upper()})
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
@@ -82,6 +86,7 @@ def test_product_that_never_was_is_404(orders_api, refused, method):
     [
         ({"name": "Laptop Pro 2"}, {"name": "Laptop Pro 2"}),
         ({"price_cents": 0}, {"price_cents": 0}),
+        ({"sku": "corrected"}, {"sku": "corrected"}),
         ({"stock": 7}, {"stock": 7}),
         ({"stock_delta": 20}, {"stock": 30}),
         ({"stock_delta": -10}, {"stock": 0}),
@@ -128,7 +133,7 @@ def test_delta_below_zero_is_409_naming_what_there_is_and_changes_nothing(orders
     [
         {},
         {"stock": 1, "stock_delta": 1},
-        {"sku": "NEW"},
+        {"sku": "É"},
         {"stock_delta": MAX_STOCK + 1},
         {"stock_delta": -MAX_STOCK - 1},
         {"active": None},

@@ -15,6 +15,8 @@ def parts(settings):
     by_path = {}
     for method, path in contract.operations:
         by_path.setdefault(path, {})[f"on_{method.lower()}"] = lambda self, req, resp, **ids: None
+        if method == "GET":
+            by_path[path]["on_head"] = by_path[path]["on_get"]
     routes = [
         (path.replace("_id}", "_id:id}"), type("Resource", (), responders)()) for path, responders in by_path.items()
     ]

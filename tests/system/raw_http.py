@@ -5,6 +5,8 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from tests.contract_client import CODES_SEEN
+
 TIMEOUT = 30  # seconds; a server that keeps silent for so long fails the test
 
 
@@ -28,6 +30,7 @@ class Answer:
             return None
         document = json.loads(self.body)
         assert document["status"] == self.status
+        CODES_SEEN.add(document["code"])
         return document["code"]
 
 

@@ -43,7 +43,11 @@ NO_REQUEST = {
     "two lengths": request(*LOGIN, "Content-Length: 2", f"Content-Length: {2 + len(SMUGGLED)}", body=b"{}"),
     "two hosts": request("GET", "/health", HOST, "Host: other.example"),
     "bytes": b"\x00\xff\xfe" * 300 + b"\r\n\r\n",
-    "header of 20 KB": request("GET", "/health", HOST, "X-Long: " + "a" * 20_000),
+}
+NO_HOST = {"none": [], "a b": ["Host: a b"]}
+TOO_LONG = {
+    (414, "uri_too_long"): request("GET", "/orders?search=" + "a" * 20_000, HOST),
+    (431, "header_too_large"): request("GET", "/health", HOST, "X-Long: " + "a" * 20_000),
 }
 
 
@@ -54,6 +58,21 @@ def test_what_is_no_request_is_a_problem_and_ends_the_connection(base, message):
     assert [(answer.status, answer.code) for answer in answers] == [(400, "invalid_request")]
     assert answers[0].headers["connection"] == "close"
     assert answers[0].request_id not in (None, "smuggled")
+
+
+@pytest.mark.parametrize("hosts", NO_HOST.values(), ids=NO_HOST)
+def test_request_without_a_host_is_400_but_in_http_1_0(base, hosts):
+    (answer,) = exchange(base, request("GET", "/health", *hosts))
+    (older,) = exchange(base, request("GET", "/health", version="HTTP/1.0"))
+
+    assert (answer.status, answer.code, older.status) == (400, "invalid_request", 200)
+
+
+@pytest.mark.parametrize(("expected", "message"), TOO_LONG.items())
+def test_what_is_longer_than_the_server_takes_has_its_own_problem(base, expected, message):
+    answers = exchange(base, message)
+
+    assert [(answer.status, answer.code) for answer in answers] == [expected]
 
 
 def test_nothing_of_what_is_no_request_is_logged(stack):
@@ -81,31 +100,50 @@ def test_more_clients_that_stop_in_the_middle_than_there_are_threads_do_not_stop
     assert "Traceback" not in "".join(stack.log)
 
 
-@pytest.mark.parametrize("breaks_off", [False, True])
-def test_body_that_stops_coming_or_breaks_off_is_400_and_adds_nothing(operator, stack, breaks_off):
+@pytest.mark.parametrize("length", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize(
+    ("breaks_off", "expected"), [(False, (408, "request_timeout")), (True, (400, "malformed_json"))]
+)
+def test_body_that_stops_coming_or_breaks_off_adds_nothing(operator, stack, length, breaks_off, expected):
     name = uuid.uuid4().hex
-    body = f'{{"name": "{name}", "email": "{name}@example.test"'.encode()
+    body = f'{{"name": "{name}", "email": "{name}@example.test"}}'.encode()
     login = f"Authorization: Bearer {operator.token}"
+    part = b"%x\r\n%s" % (len(body), body) if "chunked" in length else body
 
     with Connection(stack.customers) as connection:
-        connection.send(request("POST", "/customers", HOST, JSON, login, "Content-Length: 1000", body=body))
+        connection.send(request("POST", "/customers", HOST, JSON, login, length, body=part))
         if breaks_off:
             connection.finish()
         answer = connection.read()
 
-    assert (answer.status, answer.code) == (400, "malformed_json")
+    assert (answer.status, answer.code) == expected
     assert operator.get(stack.customers, "/customers", search=name)["data"] == []
 
 
 # --- bodies ----------------------------------------------------------------------------
 
 
-def test_chunked_body_is_411_and_what_it_holds_is_no_request(stack):
-    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)
+def test_chunked_body_is_read_and_what_follows_it_is_the_next_request(operator, stack):
+    name = uuid.uuid4().hex
+    body = f'{{"name": "{name}", "email": "{name}@example.test"}}'.encode()
+    chunks = b"%x\r\n%s\r\n1\r\n}\r\n0\r\n\r\n" % (len(body) - 1, body[:-1])
+    login = f"Authorization: Bearer {operator.token}"
+
+    with Connection(stack.customers) as connection:
+        connection.send(request("POST", "/customers", HOST, JSON, login, "Transfer-Encoding: chunked", body=chunks))
+        created = connection.read()
+        connection.send(HEALTH)
+        healthy = connection.read()
+
+    assert (created.status, healthy.status, healthy.request_id) == (201, 200, "health")
+
+
+def test_chunked_body_over_the_limit_is_413_and_what_it_holds_is_no_request(stack):
+    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (BODY_LIMIT + len(SMUGGLED), b" " * BODY_LIMIT + SMUGGLED)
 
     answers = exchange(stack.customers, request(*LOGIN, "Transfer-Encoding: chunked", body=chunk) + HEALTH)
 
-    assert [(answer.status, answer.code) for answer in answers] == [(411, "length_required"), (200, None)]
+    assert [(answer.status, answer.code) for answer in answers] == [(413, "payload_too_large"), (200, None)]
     assert answers[1].request_id == "health"
 
 

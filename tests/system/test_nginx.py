@@ -280,8 +280,8 @@ BOTH = ("Transfer-Encoding: chunked", "Content-Length: 2")
 REFUSED = {
     "bytes": (b"\x00\xff\xfe" * 300 + b"\r\n\r\n", 400, "invalid_request"),
     "chunked and length": (request("POST", "/orders", HOST, *BOTH, body=b"{}"), 400, "invalid_request"),
-    "request line of 20 KB": (request("GET", "/orders?search=" + "a" * 20_000, HOST), 400, "invalid_request"),
-    "header of 20 KB": (request("GET", "/orders", HOST, "X-Long: " + "a" * 20_000), 400, "invalid_request"),
+    "request line of 20 KB": (request("GET", "/orders?search=" + "a" * 20_000, HOST), 414, "uri_too_long"),
+    "header of 20 KB": (request("GET", "/orders", HOST, "X-Long: " + "a" * 20_000), 431, "header_too_large"),
     "TRACE": (request("TRACE", "/orders", HOST), 405, "method_not_allowed"),
     "nginx's own address": (request("GET", "/problems/upstream_broken", HOST), 404, "not_found"),
 }

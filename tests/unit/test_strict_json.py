@@ -1,5 +1,7 @@
 """Strict JSON: what is refused, and that what goes out comes back."""
 
+from decimal import Decimal
+
 import pytest
 
 from common import strict_json
@@ -10,6 +12,10 @@ from common.problems import MalformedJson
     ("text", "value"),
     [
         ('{"a":[1,-2,0.5,true,false,null,"x"]}', {"a": [1, -2, 0.5, True, False, None, "x"]}),
+        ("9007199254740993.0", 9007199254740993),
+        ("-0.0", 0),
+        ("12e-1", Decimal("1.2")),
+        ("1E18", 10**18),
         (" \r\n\t{} ", {}),
         ('"\\ud83d\\ude00"', "😀"),
         ('"\\u0000"', "\x00"),
@@ -49,6 +55,9 @@ def test_strict_json_is_read(text, value):
         b'{"a":1/* */}',
         b"{}\x00",
         b"9" * 5_000,
+        b"1e1000000",
+        b"1e-19",
+        b"1." + b"0" * 29,
     ],
     ids=lambda data: repr(data[:20]),
 )
@@ -65,6 +74,10 @@ def test_what_is_rendered_is_compact_utf_8_in_the_order_given():
 def test_what_is_no_json_is_not_rendered(value):
     with pytest.raises((ValueError, TypeError)):
         strict_json.dumps(value)
+
+
+def test_equal_integers_have_one_canonical_form():
+    assert {strict_json.canonical(strict_json.loads(text)) for text in (b"[100]", b"[100.0]", b"[1e2]")} == {b"[100]"}
 
 
 def test_canonical_form_ignores_the_order_of_names_and_not_that_of_entries():
