@@ -61,19 +61,8 @@ def test_what_is_rendered_is_compact_utf_8_in_the_order_given():
     assert strict_json.dumps({"b": "é😀", "a": None}) == '{"b":"é😀","a":null}'.encode()
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": object()}])
-def test_what_is_no_json_is_not_rendered(value):
-    with pytest.raises((ValueError, TypeError)):
-        strict_json.dumps(value)
-
-
 def test_canonical_form_ignores_the_order_of_names_and_not_that_of_entries():
     one, other = {"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1}
 
     assert strict_json.canonical(one) == strict_json.canonical(other)
     assert strict_json.canonical([1, 2]) != strict_json.canonical([2, 1])
-
-
-@pytest.mark.parametrize(("one", "other"), [(1, "1"), (1, True), (0, False), (None, "null"), ("a", "A"), ([], {})])
-def test_canonical_forms_of_different_values_differ(one, other):
-    assert strict_json.canonical(one) != strict_json.canonical(other)
