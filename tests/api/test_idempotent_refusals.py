@@ -42,12 +42,6 @@ def test_key_refused_while_customers_is_down_succeeds_later(orders_api, factory,
     assert response.status_code == 201
 
 
-def test_key_refused_for_a_taken_sku_leaves_no_trace(orders_api, factory, refused, headers):
-    request = {"sku": factory.make_product()["sku"], "name": "Mouse", "price_cents": 1, "stock": 1}
-
-    refused((409, "sku_taken"), orders_api.post, "/products", json=request, headers=headers)
-
-
 def test_key_of_a_refused_confirm_leaves_no_trace(orders_api, factory, settings, refused, headers):
     order = factory.make_order(settings)
     orders_api.post(f"/orders/{order['id']}/cancel")
