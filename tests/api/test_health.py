@@ -5,12 +5,20 @@ import dataclasses
 import pytest
 
 from common import database as database_module
+from common import health
 from tests.conftest import ROOT
 from tests.contract_client import refusal
 
 APIS = pytest.mark.parametrize(
     ("make_api", "service"), [("make_customers_api", "customers"), ("make_orders_api", "orders")]
 )
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A busy machine is no database that hangs."""
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 10)
+    monkeypatch.setattr(database_module, "PROBE_SECONDS", 10)
 
 
 @pytest.fixture
