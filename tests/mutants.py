@@ -43,7 +43,7 @@ def main(parts):
 
 def read_list():
     """Return the faults; raise SystemExit if one has no place, or more than one."""
-    mutants = tomllib.loads(LIST.read_text())["mutant"]
+    mutants = [{"name": name, **mutant} for name, mutant in tomllib.loads(LIST.read_text()).items()]
     for mutant in mutants:
         count = (ROOT / mutant["file"]).read_text().count(mutant["replace"])
         if count != 1:

@@ -42,19 +42,19 @@ class StubCustomers:
         self.credentials = None  # of the last log-in
 
     def fetch(self, customer_id, headers):
-        self.calls += 1
-        self.headers = headers
-        if self.problem is not None:
-            raise self.problem
+        self._take(headers)
         return internal_customer_to_json(self._database.read(get_customer, customer_id))
 
     def fetch_token(self, credentials, headers):
+        self._take(headers)
+        self.credentials = credentials
+        return {"token": "a.b.c", "token_type": "Bearer", "expires_in": 7200}
+
+    def _take(self, headers):
         self.calls += 1
         self.headers = headers
-        self.credentials = credentials
         if self.problem is not None:
             raise self.problem
-        return {"token": "a.b.c", "token_type": "Bearer", "expires_in": 7200}
 
 
 @pytest.fixture
@@ -71,11 +71,8 @@ class Current:
     def __call__(self):
         return self.value()
 
-    def fetch(self, customer_id, headers):
-        return self.value.fetch(customer_id, headers)
-
-    def fetch_token(self, credentials, headers):
-        return self.value.fetch_token(credentials, headers)
+    def __getattr__(self, name):
+        return getattr(self.value, name)
 
 
 current_clock, current_customers = Current(), Current()

@@ -91,19 +91,3 @@ def test_database_that_lets_nobody_in_is_503(make_orders_api, make_database, dat
 
     assert refusal(response) == (503, "database_unavailable")
     assert int(response.headers["Retry-After"]) >= 1
-
-
-def test_lock_that_is_never_free_is_503_after_bounded_retries(
-    make_orders_api, make_database, factory, other_connection, refused
-):
-    product = factory.make_product(stock=5)
-    request, pauses = order_request(factory.make_customer(), (product, 1)), []
-    database = make_database(sleep=pauses.append)
-    database.read(lambda cursor: cursor.execute("SET SESSION innodb_lock_wait_timeout = 1"))
-    other_connection.cursor().execute("UPDATE products SET stock = 0 WHERE id = %s", (product["id"],))
-
-    response = refused((503, "busy"), make_orders_api(database=database).post, "/orders", json=request)
-
-    other_connection.rollback()
-    assert int(response.headers["Retry-After"]) >= 1
-    assert len(pauses) >= 1

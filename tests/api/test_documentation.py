@@ -13,7 +13,6 @@ OPERATIONS = ["/openapi.json", "/docs"]
 ASSETS = [f"/docs/{path.relative_to(documentation.FOLDER)}" for path in documentation.FILES[1:]]
 
 for_every_service = pytest.mark.parametrize("service", SERVICES)
-for_every_operation = pytest.mark.parametrize("path", OPERATIONS)
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def test_document_is_the_contract_with_the_address_it_is_read_from(api, service)
 
 
 @for_every_service
-@for_every_operation
+@pytest.mark.parametrize("path", OPERATIONS)
 def test_content_that_is_still_the_same_is_304_and_has_no_body(api, path):
     first = api.get(path, token=None)
 
@@ -104,12 +103,9 @@ def test_file_that_has_changed_has_another_address_whatever_its_size_and_time(
 @pytest.mark.parametrize(
     "path",
     [
-        "/docs/index.html",
         "/docs/swagger-ui",
         "/docs/../documentation.py",
-        "/docs/swagger-ui/../../documentation.py",
         "/docs/..%2fdocumentation.py",
-        "/docs/%2e%2e/documentation.py",
         "/docs/%2fetc%2fpasswd",
     ],
 )

@@ -5,12 +5,20 @@ import dataclasses
 import pytest
 
 from common import database as database_module
+from common import health
 from tests.conftest import ROOT
 from tests.contract_client import refusal
 
 APIS = pytest.mark.parametrize(
     ("make_api", "service"), [("make_customers_api", "customers"), ("make_orders_api", "orders")]
 )
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A busy machine is no database that hangs."""
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 10)
+    monkeypatch.setattr(database_module, "PROBE_SECONDS", 10)
 
 
 @pytest.fixture
@@ -57,11 +65,10 @@ def test_unreachable_database_is_not_ready_but_alive(request, make_api, service,
     "statements",
     [
         [],
-        ["CREATE TABLE {name}.schema_migrations (version VARCHAR(128) PRIMARY KEY)"],
         ["CREATE TABLE {name}.schema_migrations (version VARCHAR(128) PRIMARY KEY)",
          "INSERT INTO {name}.schema_migrations VALUES ('0000')"],
     ],
-    ids=["empty", "none applied", "an older one applied"],
+    ids=["empty", "an older one applied"],
 )  # fmt: skip
 def test_schema_that_lacks_a_migration_is_not_ready(make_orders_api, make_database, make_schema, statements):
     api = make_orders_api(database=make_database(settings=make_schema(*statements)))

@@ -108,13 +108,7 @@ FORGERIES = {
     "another secret": {"secret": OTHER_SECRET},
     "sub that is a number": {"claims": {"sub": 7}},
     "scope that is a list": {"claims": {"scope": ["products:write"]}},
-    "no iss": {"claims": {"iss": None}},
-    "no aud": {"claims": {"aud": None}},
-    "no sub": {"claims": {"sub": None}},
-    "no iat": {"claims": {"iat": None}},
-    "no exp": {"claims": {"exp": None}},
-    "no jti": {"claims": {"jti": None}},
-    "no scope": {"claims": {"scope": None}},
+    **{f"no {claim}": {"claims": {claim: None}} for claim in ("iss", "aud", "sub", "iat", "exp", "jti", "scope")},
 }
 
 

@@ -1,33 +1,20 @@
 """The unit of work on a real server: what is retried, what is rolled back, how the session is set."""
 
-import threading
-
 import mysql.connector
 import pytest
 from mysql.connector.connection_cext import CMySQLConnection
 
 from common.database import ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT, MAX_ATTEMPTS
 from common.problems import Busy, DatabaseUnavailable
-from tests.factories import unique
 
 
 def set_stock(tx, product_id, stock):
     tx.execute("UPDATE products SET stock = %s WHERE id = %s", (stock, product_id))
 
 
-def lock(cursor, product_id):
-    cursor.execute("SELECT stock FROM products WHERE id = %s FOR UPDATE", (product_id,))
-    cursor.fetchall()
-
-
-def wait_one_second_for_locks(database):
-    """The least that InnoDB can wait; the setting lives as long as the connection."""
-    database.read(lambda cursor: cursor.execute("SET SESSION innodb_lock_wait_timeout = 1"))
-
-
 def test_lock_timeout_is_retried_and_the_first_half_is_not_kept(make_database, factory, other_connection):
     kept, blocked = factory.make_product(stock=1)["id"], factory.make_product(stock=1)["id"]
-    lock(other_connection.cursor(), blocked)
+    set_stock(other_connection.cursor(), blocked, 9)
     pauses = []
 
     def let_go(seconds):
@@ -39,7 +26,8 @@ def test_lock_timeout_is_retried_and_the_first_half_is_not_kept(make_database, f
         tx.execute("UPDATE products SET stock = stock + 1 WHERE id = %s", (blocked,))
 
     database = make_database(sleep=let_go)
-    wait_one_second_for_locks(database)
+    # The least that InnoDB can wait. The setting lives as long as the connection.
+    database.read(lambda cursor: cursor.execute("SET SESSION innodb_lock_wait_timeout = 1"))
 
     database.transact(add_to_both)
 
@@ -84,41 +72,6 @@ def test_error_that_is_our_defect_stays_itself(make_database, errno):
 
     assert caught.value.errno == errno
     assert len(runs) == 1
-
-
-def test_deadlock_is_retried(make_database, factory, other_connection):
-    first, second = factory.make_product(stock=1)["id"], factory.make_product(stock=1)["id"]
-    runs, entered = [], threading.Event()
-    cursor = other_connection.cursor()
-    # The victim is who has written less, so the other side writes more.
-    cursor.executemany(
-        "INSERT INTO operators (username, password_hash, role, created_at) VALUES (%s, '', 'viewer', NOW())",
-        [(unique("heavy"),) for _ in range(20)],
-    )
-    lock(cursor, second)
-
-    def cross():
-        entered.wait(10)
-        lock(cursor, first)
-        other_connection.rollback()
-
-    def take_both(tx):
-        runs.append(tx)
-        lock(tx, first)
-        entered.set()
-        lock(tx, second)
-        set_stock(tx, second, 9)
-
-    other = threading.Thread(target=cross)
-    other.start()
-
-    try:
-        make_database().transact(take_both)
-    finally:
-        other.join(10)  # it uses a connection that the end of the test closes
-
-    assert len(runs) == 2
-    assert factory.stock_of(second) == 9
 
 
 def test_abort_of_the_worker_rolls_back_and_leaves_a_usable_connection(database, factory):

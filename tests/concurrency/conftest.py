@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from common import connection
-from common.idempotency import KEY_LIFETIME
 from tests.api.conftest import (  # noqa: F401 - fixtures
     authenticator,
     customers_api,
@@ -68,7 +67,6 @@ class Desk:
         self._api = api
 
     def create(self, customer, items, key=None, reference=None, **arguments):
-        """Order `items`, a {product id: qty}."""
         request = {
             "customer_id": customer["id"],
             "items": [{"product_id": product_id, "qty": qty} for product_id, qty in items.items()],
@@ -81,11 +79,9 @@ class Desk:
         return self._api.post(f"/orders/{order['id']}/confirm", headers=_key_header(key or unique("key")))
 
     def cancel(self, order, key=None):
-        """Cancel."""
         return self._api.post(f"/orders/{order['id']}/cancel", headers=_key_header(key))
 
     def change_product(self, product, changes, if_match=None):
-        """Patch a product."""
         headers = {"If-Match": if_match} if if_match else {}
         return self._api.patch(f"/products/{product['id']}", json=changes, headers=headers)
 
@@ -149,37 +145,29 @@ class Ledger:
         self._database = database
 
     def order(self, order):
-        """Return (status, version)."""
         return self._rows("SELECT status, version FROM orders WHERE id = %s", order["id"])[0]
 
     def events(self, order):
-        """Return the types of an order's events, oldest first."""
-        rows = self._rows("SELECT type FROM order_events WHERE order_id = %s ORDER BY id", order["id"])
-        return [row[0] for row in rows]
+        return self._column("SELECT type FROM order_events WHERE order_id = %s ORDER BY id", order["id"])
 
     def orders_of(self, customer):
-        """Return the ids of a customer's orders."""
-        return [row[0] for row in self._rows("SELECT id FROM orders WHERE customer_id = %s", customer["id"])]
+        return self._column("SELECT id FROM orders WHERE customer_id = %s", customer["id"])
 
     def stock(self, product):
-        """Return a product's stock."""
-        return self._rows("SELECT stock FROM products WHERE id = %s", product["id"])[0][0]
+        return self._column("SELECT stock FROM products WHERE id = %s", product["id"])[0]
 
     def sold(self, product):
         """Return how many pieces the orders hold that are not canceled."""
-        return self._rows(
-            """
+        query = """
             SELECT CAST(COALESCE(SUM(i.qty), 0) AS SIGNED)
-              FROM order_items AS i
-              JOIN orders AS o ON o.id = i.order_id
+              FROM order_items AS i JOIN orders AS o ON o.id = i.order_id
              WHERE i.product_id = %s AND o.status <> 'CANCELED'
-            """,
-            product["id"],
-        )[0][0]
+        """
+        return self._column(query, product["id"])[0]
 
     def keys(self, key):
         """Return how many rows this key has, over all callers and operations."""
-        return self._rows("SELECT COUNT(*) FROM idempotency_keys WHERE idempotency_key = %s", key)[0][0]
+        return self._column("SELECT COUNT(*) FROM idempotency_keys WHERE idempotency_key = %s", key)[0]
 
     def customer(self, customer):
         """Return (name, email, phone, version), of a deleted customer too."""
@@ -187,19 +175,19 @@ class Ledger:
 
     def living(self, email):
         """Return how many customers have this email."""
-        return self._rows("SELECT COUNT(*) FROM customers WHERE living_email = %s", email)[0][0]
+        return self._column("SELECT COUNT(*) FROM customers WHERE living_email = %s", email)[0]
 
     def stale_entries(self, customer):
         """Return how many search entries a customer has of texts that are no longer its own."""
-        return self._rows(
-            """
+        query = """
             SELECT COUNT(*)
-              FROM customer_grams AS g
-              JOIN customers AS c ON c.id = g.id
+              FROM customer_grams AS g JOIN customers AS c ON c.id = g.id
              WHERE c.id = %s AND LOCATE(g.gram, CONCAT_WS('|', c.name, c.email, c.phone)) = 0
-            """,
-            customer["id"],
-        )[0][0]
+        """
+        return self._column(query, customer["id"])[0]
+
+    def _column(self, query, *values):
+        return [row[0] for row in self._rows(query, *values)]
 
     def _rows(self, query, *values):
         def select(cursor):
@@ -282,7 +270,6 @@ class Outsider:
             assert time.monotonic() < deadline, "what was waited for did not happen"
 
     def close(self):
-        """Give everything back."""
         self._holder.close()
         self._watcher.close()
 
@@ -301,9 +288,3 @@ def retries(caplog):
     return lambda: dict(
         Counter(record.args[0] for record in caplog.records if record.msg.startswith("transaction retried"))
     )
-
-
-@pytest.fixture
-def expire_keys(clock):
-    """`expire_keys()` moves the clock to when every key stored until now is past its life."""
-    return lambda: clock.advance(seconds=KEY_LIFETIME.total_seconds() + 1)

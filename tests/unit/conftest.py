@@ -1,7 +1,6 @@
 """What stands in for our services: a small HTTP server for the clients, fakes on a fake clock for the saga."""
 
 import dataclasses
-import http.server
 import json
 import threading
 
@@ -15,6 +14,7 @@ from lambda_orchestrator.clients import CALL_TIMEOUT, Done, Refused, ServiceClie
 from lambda_orchestrator.handler import Program, handle
 from lambda_orchestrator.saga import Saga
 from tests.contract_client import contract_of
+from tests.system.http_server import Server, answer
 
 
 @dataclasses.dataclass
@@ -27,61 +27,37 @@ class Reply:
     hangs: bool = False
 
 
-class Upstream:
+class Upstream(Server):
     """Serves `replies` in turn, the last one for ever, and keeps what was asked in `requests`."""
 
-    def __init__(self):
-        self.replies = []
-        self.requests = []
-        self.asked = threading.Event()
-        self.ended = threading.Event()
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
-        self.base = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
+    def reset(self):
+        """Forget the test before."""
+        self.replies, self.requests = [], []
+        self.asked, self.ended = threading.Event(), threading.Event()
 
-    def close(self):
-        """Let hanging requests go and stop."""
-        self.ended.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def take_reply(self, request):
-        """Note the request and return its reply."""
-        self.requests.append(request)
+    def serve(self, handler):
+        self.requests.append((handler.command, handler.path, handler.headers, json.loads(handler.body or "null")))
         self.asked.set()
-        return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if reply.hangs:
+            handler.close_connection = True
+            self.ended.wait(10)
+            return
+        content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+        answer(handler, reply.status, None, content, reply.headers.items())
 
-    def _make_handler(upstream):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def answer(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                reply = upstream.take_reply((self.command, self.path, self.headers, json.loads(body or "null")))
-                if reply.hangs:
-                    upstream.ended.wait(10)
-                    return
-                content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
-                self.send_response(reply.status)
-                for name, value in reply.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
 
-            do_GET = do_POST = answer
-
-            def log_message(self, *arguments, **options):
-                """Say nothing."""
-
-        return Handler
+@pytest.fixture(scope="session")
+def server():
+    with Upstream() as server:
+        yield server
 
 
 @pytest.fixture
-def upstream():
-    upstream = Upstream()
-    yield upstream
-    upstream.close()
+def upstream(server):
+    server.reset()
+    yield server
+    server.ended.set()
 
 
 CUSTOMER = {"id": 1, "name": "ACME", "email": "ops@acme.example", "phone": None}

@@ -33,10 +33,7 @@ def test_success_of_the_known_shape_is_done(call, status, headers, replayed):
     [
         (400, "invalid_request"),
         (404, "customer_not_found"),
-        (404, "product_not_found"),
         (409, "insufficient_stock"),
-        (409, "order_state_conflict"),
-        (409, "duplicate_reference"),
         (422, "idempotency_key_reused"),
     ],
 )
@@ -67,21 +64,16 @@ def test_failure_that_may_pass_is_unknown(call, reply):
     "reply",
     [
         Reply(200, {"other": "shape"}),
-        Reply(200, [BODY]),
         Reply(200, b"<html>It works!</html>"),
-        Reply(200, b""),
         Reply(200, b"[" * 100_000),
         Reply(200, b'{"id": NaN}'),
         Reply(200, b'{"id": "\\ud800"}'),
-        Reply(204, b""),
         Reply(202, BODY),
         Reply(302, b"", {"Location": "/elsewhere"}),
         Reply(401, make_problem(401, "invalid_token")),
         Reply(403, make_problem(403, "caller_not_allowed")),
         Reply(404, b"<html>Not found</html>"),
         Reply(404, make_problem(404, "not_found")),
-        Reply(405, make_problem(405, "method_not_allowed")),
-        Reply(404, {"message": "no Route matched"}),
         Reply(409, ["insufficient_stock"]),
         Reply(409, {"code": 7}),
         Reply(409, {"code": "of_somebody_else"}),
@@ -93,10 +85,8 @@ def test_answer_that_makes_no_sense_is_unknown_and_broken(call, upstream, reply)
     assert len(upstream.requests) == 1
 
 
-def test_service_that_does_not_listen_is_unknown(upstream):
-    upstream.close()
-
-    outcome = ServiceClient(upstream.base, TOKEN).call("GET", "/", lambda body: True, {})
+def test_service_that_does_not_listen_is_unknown():
+    outcome = ServiceClient("http://127.0.0.1:1", TOKEN).call("GET", "/", lambda body: True, {})
 
     assert outcome == Unknown(is_broken=False)
 

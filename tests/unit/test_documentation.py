@@ -12,10 +12,6 @@ def incomplete(monkeypatch, tmp_path):
     monkeypatch.setattr("common.config.read_environment", dict)
 
 
-def test_all_files_are_there_once_make_has_run():
-    documentation.require_files()
-
-
 def test_gunicorn_does_not_start_without_them_and_says_in_one_line_what_to_do(incomplete, capsys):
     with pytest.raises(SystemExit) as caught:
         gunicorn_conf.on_starting(None)

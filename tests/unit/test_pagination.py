@@ -27,11 +27,6 @@ def test_page_shows_up_to_its_limit_and_leads_to_the_last_shown_row(cursors):
     assert cursors.read(result["next_cursor"], SCOPE) == (8_000_000, 8)
 
 
-@pytest.mark.parametrize("rows", [[], ROWS[:1], ROWS[:2]])
-def test_last_page_leads_nowhere(cursors, rows):
-    assert page(cursors, rows) == {"data": [row["id"] for row in rows], "next_cursor": None}
-
-
 @pytest.mark.parametrize("text", [None, "", "0"])
 def test_absent_empty_and_zero_are_the_first_page(cursors, text):
     assert cursors.read(text, SCOPE) is None
@@ -45,23 +40,6 @@ def test_position_of_any_size_comes_back_in_url_safe_characters_of_the_contracts
     assert cursors.read(text, SCOPE) == (-(2**62), 2**63 - 1)
     assert len(text) <= 200
     assert text.replace("-", "").replace("_", "").isalnum()
-
-
-@pytest.mark.parametrize(
-    "scope",
-    [["orders", {}], ["orders", {"status": "CONFIRMED"}], ["products", {"status": "CREATED"}], ["orders"], None],
-)
-def test_cursor_of_another_scope_is_refused(cursors, scope):
-    text = page(cursors)["next_cursor"]
-
-    with pytest.raises(InvalidCursor):
-        cursors.read(text, scope)
-
-
-def test_order_of_the_filters_does_not_matter(cursors):
-    text = page(cursors, scope=["orders", {"a": 1, "b": 2}])["next_cursor"]
-
-    assert cursors.read(text, ["orders", {"b": 2, "a": 1}]) == (8_000_000, 8)
 
 
 @pytest.mark.parametrize("text", ["1", "A", "AAAAA", "AAAAAAAAAAAAAAAAMTIz", "eyJpZCI6MX0", "é", "=" * 8])
