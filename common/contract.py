@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from common import strict_json, times
+from common import strict_json, texts, times
 from common.auth import Authenticator, Caller
 from common.problems import (
     CallerNotAllowed,
@@ -88,6 +88,10 @@ class Parameter:
     definition: dict[str, Any]
     validator: Validator
 
+    def clean(self, text: str) -> str:
+        """Return a text in its one form, anything else as it is."""
+        return texts.clean(text) if "x-text" in self.definition else text
+
     def parse(self, text: str) -> tuple[Any, list[dict[str, str]]]:
         """Return (value, errors) for the text that was sent."""
         value = text
@@ -109,7 +113,8 @@ class Checked:
     query: dict[str, Any]
     headers: dict[str, str | None]
     key: str | None  # the idempotency key
-    body: Any
+    sent: Any  # the body as it was parsed
+    body: Any  # the same with its texts in their one form
 
 
 class Operation:
@@ -135,6 +140,10 @@ class Operation:
         self._read_only = {name for name in members if members[name].get("readOnly")}
         # What has changed since in the meantime, like stock: it's not to be sent back without If-Match.
         self._volatile = {name for name in members if members[name].get("x-volatile")}
+        # name -> what it is when it is empty
+        self._texts = {
+            name: None if "null" in members[name]["type"] else "" for name in members if "x-text" in members[name]
+        }
 
     def check(
         self,
@@ -156,15 +165,15 @@ class Operation:
         if caller and (username := headers.get("X-On-Behalf-Of")) is not None:
             caller = caller.acting_for(username)
         key = self.idempotency_key(headers)
-        body = {}
+        sent = body = {}
         if self.takes_body:
             if header("Content-Encoding") not in (None, "identity"):
                 raise UnsupportedMediaType()
             data = read_body()
             if len(data) > MAX_BODY_BYTES:
                 raise PayloadTooLarge()
-            body = self.read_body(header("Content-Type"), data, headers.get("If-Match"))
-        return Checked(caller, query, headers, key, body)
+            sent, body = self.read_body(header("Content-Type"), data, headers.get("If-Match"))
+        return Checked(caller, query, headers, key, sent, body)
 
     def authorize(self, caller: Caller):
         """Raise `CallerNotAllowed` or `InsufficientScope` unless `caller` may do this."""
@@ -199,7 +208,7 @@ class Operation:
                 errors.append(unknown("query:", name, "unknown", self.query))
             elif name in seen:
                 errors.append(make_error(parameter.pointer, "repeated", "is given more than once"))
-            elif text:
+            elif text := parameter.clean(text):
                 values[name], wrong = parameter.parse(text)
                 errors += wrong
             seen.add(name)
@@ -231,21 +240,23 @@ class Operation:
             raise InvalidRequest(errors=[make_error(pointer, "required", "is required")])
         return keys.pop() if keys else None
 
-    def read_body(self, content_type: str | None, data: bytes, if_match: str | None = None) -> Any:
-        """Parse and check the body's bytes, and leave out its `readOnly` members; an absent optional body is `{}`."""
+    def read_body(self, content_type: str | None, data: bytes, if_match: str | None = None) -> tuple[Any, Any]:
+        """Return `sent` and `body` of `Checked`, both without `readOnly` members; an absent optional body is `{}`."""
         if not data and not self.body_required:
-            return {}
+            return {}, {}
         if not _is_json(content_type):
             raise UnsupportedMediaType()
-        value = strict_json.loads(data)
-        if isinstance(value, dict) and value.keys() & self._read_only:
-            if if_match is None and (volatile := value.keys() & self._volatile):
+        sent = body = strict_json.loads(data)
+        if isinstance(sent, dict):
+            if if_match is None and sent.keys() & self._read_only and (volatile := sent.keys() & self._volatile):
                 detail = f"is required to send back {', '.join(volatile)} beside {', '.join(sorted(self._read_only))}"
                 raise InvalidRequest(errors=[make_error("header:If-Match", "required", detail)])
-            value = {name: member for name, member in value.items() if name not in self._read_only}
-        if errors := violations(self._body, value, "#"):
+            sent = {name: member for name, member in sent.items() if name not in self._read_only}
+            given = {name: sent[name] for name in self._texts if isinstance(sent.get(name), str)}
+            body = sent | {name: texts.clean(text) or self._texts[name] for name, text in given.items()}
+        if errors := violations(self._body, body, "#"):
             raise InvalidRequest(errors=errors)
-        return value
+        return sent, body
 
 
 class Contract:

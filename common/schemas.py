@@ -12,7 +12,7 @@ from urllib.parse import quote
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
 from jsonschema.protocols import Validator
 
-from common import times
+from common import texts, times
 
 MAX_ERRORS = 20  # in one answer; more would only make the answer long
 
@@ -28,6 +28,11 @@ def _pattern(validator, pattern, instance, schema):
         yield ValidationError("pattern")
 
 
+def _visible(validator, keyword, instance, schema):
+    if isinstance(instance, str) and instance and not texts.is_visible(instance):
+        yield ValidationError("invisible")
+
+
 # The formats that the documents may use. What is no string is the keyword type's matter.
 FORMATS = FormatChecker(formats=())
 
@@ -37,7 +42,7 @@ def _is_date_time(value):
     return not isinstance(value, str) or times.is_time(value)
 
 
-_Validator = validators.extend(Draft202012Validator, {"pattern": _pattern})
+_Validator = validators.extend(Draft202012Validator, {"pattern": _pattern, "x-text": _visible})
 
 _DETAILS = {
     "type": lambda value: "must be " + (value if isinstance(value, str) else " or ".join(value)),
@@ -51,6 +56,7 @@ _DETAILS = {
     "minProperties": lambda value: f"must have at least {value} fields",
     "maxProperties": lambda value: f"must have at most {value} fields",
     "pattern": lambda _: "does not have the required form",
+    "x-text": lambda _: "must have a character that can be seen",
     "format": lambda value: f"must be a {value}",
     "not": lambda value: (
         "must be none of " + ", ".join(map(str, value["enum"]))
@@ -103,8 +109,8 @@ def violations(validator: Validator, value: Any, place: str) -> list[dict[str, s
 
 
 def make_error(pointer: str, keyword: str, detail: str) -> dict[str, str]:
-    """Return one entry of `errors`; its code is the JSON Schema keyword in snake_case."""
-    code = re.sub(r"(?=[A-Z])", "_", keyword).lower()
+    """Return one entry of `errors`; its code is the JSON Schema keyword in snake_case, or `invisible`."""
+    code = "invisible" if keyword == "x-text" else re.sub(r"(?=[A-Z])", "_", keyword).lower()
     return {"pointer": pointer, "code": code, "detail": detail}
 
 

@@ -115,7 +115,7 @@ class ContractMiddleware:
                 caller=req.context.caller.key_scope,
                 operation=operation.id,
                 key=checked.key,
-                fingerprint=idempotency.fingerprint(req.method, req.path, checked.body),
+                fingerprint=idempotency.fingerprint(req.method, req.path, checked.sent),
             )
 
     def process_response(self, req: Request, resp: falcon.Response, resource: object, req_succeeded: bool):

@@ -53,7 +53,7 @@ def test_cursor_of_another_search_is_400(orders_api, factory):
     factory.make_product(name=f"{mark} two")
     cursor = orders_api.get("/products", params={"search": mark, "limit": 1}).json["next_cursor"]
 
-    assert refusal(orders_api.get("/products", params={"search": mark + " ", "cursor": cursor})) == INVALID
+    assert refusal(orders_api.get("/products", params={"search": mark + " o", "cursor": cursor})) == INVALID
 
 
 def test_cursor_of_another_orders_events_is_400(orders_api, factory, settings):

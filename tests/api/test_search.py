@@ -33,8 +33,6 @@ CASES = {
     "one character": ("ЖАР lamp", "SAR lamp", "ж"),
     "one digit among letters": ("Type X9Z", "Type X8Z", "9z"),
     "two spaces": ("two  spaces", "two spaces", "o  s"),
-    "trailing space": ("the top shelf", "laptop", "top "),
-    "leading space": ("the top shelf", "laptop", " top"),
     "SQL": ("x'; DROP TABLE products; --", "x DROP TABLE products", "'; DROP TABLE"),
     "first of two places with one beginning": ("bananas", "banal", "nas"),
     "second of two places with one beginning": ("an anorak", "an anode", "anor"),
