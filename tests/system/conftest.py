@@ -20,7 +20,7 @@ import time
 import uuid
 import zipfile
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import requests
@@ -192,10 +192,10 @@ class Operator:
         self.token = response.json()["token"]
         self.session.headers["Authorization"] = f"Bearer {self.token}"
 
-    def at(self, stack):
-        """Return the same operator, logged in already, before other programs."""
+    def at(self, orchestrator):
+        """Return the same operator, logged in already, before another orchestrator."""
         operator = copy.copy(self)
-        operator.stack = stack
+        operator.stack = replace(self.stack, orchestrator=orchestrator)
         return operator
 
     def create(self, base, path, body):
