@@ -42,7 +42,6 @@ mutants: $(INSTALLED) ## Put deliberate faults into the code; the tests must not
 
 contract: $(INSTALLED) ## Test the running programs against their documents for longer: EXAMPLES=1000
 	@export EXAMPLES=$${EXAMPLES:-1000}
-	[[ $$EXAMPLES =~ ^[1-9][0-9]*$$ ]] || { echo "contract: EXAMPLES must be a number, 1 or more" >&2; exit 2; }
 	exec python -m dev.stack test tests/system/test_fuzzing.py -rP
 
 lint: $(INSTALLED) ## Check the documents, the code, its types, the scripts and the container files (ONLY=types for some)
@@ -105,9 +104,6 @@ run_to_end = trap 'kill -KILL $$!; exit 143' INT TERM; $(1) & wait $$!; trap - I
 
 # What the functions are compiled by, and what runs them in the tests: the runtime of serverless.yml where this
 # machine has it, else our own, which will do for tests. A launcher of that name may stand for none, so it is asked.
-ifdef LAMBDA_PYTHON
-.PHONY: .venv/lambda/installed
-endif
 .venv/lambda/installed: serverless.yml aws/requirements.txt .venv/installed
 	@echo "Installing AWS's runtime client into .venv/lambda …"
 	@name=$$(sed -n 's/^  runtime: //p' serverless.yml)

@@ -131,7 +131,7 @@ def main():
     found = _run(PYTHON, "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
     if found != runtime():
         text = f"package: .venv/lambda has Python {found}, and the functions run on Python {runtime()} (serverless.yml)"
-        raise SystemExit(f"{text}; name one in LAMBDA_PYTHON, or install it and remove .venv/lambda")
+        raise SystemExit(f"{text}; remove .venv/lambda, and install that Python or name one in LAMBDA_PYTHON")
     for name in FUNCTIONS:
         path = build(name, DIST)
         print(f"{path.name:18} {path.stat().st_size / 1e6:6.2f} MB", flush=True)

@@ -1,7 +1,6 @@
 """Checks the settings of a deployment, then hands over to the Serverless Framework: `aws/serverless …`.
 
-The functions check their settings too, but only when they run; by then a wrong one has
-been deployed.
+The functions check their settings too, but only when they run; by then a wrong one has been deployed.
 """
 
 import os

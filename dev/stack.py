@@ -1,14 +1,14 @@
 """The whole product on one machine: `python -m dev.stack run|demo|offline|test|mutants`; the Makefile says what.
 
-Whatever is started here is stopped here: the programs always, the private MySQL if it
-was started here and nobody else is using it.
+What is started here is stopped here: the programs, and the private MySQL unless somebody else is using it.
 """
 
 import contextlib
 import fcntl
+import functools
 import multiprocessing
-import os
 import pathlib
+import runpy
 import signal
 import socket
 import subprocess
@@ -26,6 +26,7 @@ LOGS = ROOT / ".local" / "log"
 MYSQL_SERVER = ROOT / "sql" / "mysql-server"
 
 PROGRAMS = ("customers", "orders", "orchestrator")
+TESTS = {"test": "pytest", "mutants": "tests.mutants"}  # command -> module
 PROCFILE = parse_procfile((ROOT / "dev" / "Procfile").read_text()).processes
 
 
@@ -63,7 +64,7 @@ def run_processes(names, environ):
         # The demo has the terminal for itself.
         redirection = f" > .local/log/{name}.log 2>&1" if "demo" in names and name != "demo" else ""
         stack.add_process(name, PROCFILE[name] + redirection, env=environ, cwd=str(ROOT))
-    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # a closed terminal
+    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))  # a closed terminal
     stack.loop()
     if stack.returncode not in (130, 143) and output.first_stopped != "demo":
         raise SystemExit(f"stack: {output.first_stopped} ended by itself; its last lines are above or in .local/log")
@@ -89,17 +90,11 @@ def run_step(*command, environ):
 
 @contextlib.contextmanager
 def private_mysql(environ):
-    """Have the private server run; does nothing when DB_HOST is set."""
-    if environ.get("DB_HOST"):
-        yield
-        return
-
-    def ask(*arguments):
-        return subprocess.run([MYSQL_SERVER, *arguments], env=environ, capture_output=True, check=False)
-
+    """Have the private server run."""
+    ask = functools.partial(subprocess.run, env=environ, capture_output=True, check=False)
     with (LOGS.parent / "mysql-users").open("w") as users:
         fcntl.flock(users, fcntl.LOCK_SH)  # each stack and test run has a share of it, idle or not
-        was_running = ask("status").returncode == 0
+        was_running = ask([MYSQL_SERVER, "status"]).returncode == 0
         try:
             run_step(MYSQL_SERVER, "start", environ=environ)
             yield
@@ -108,42 +103,38 @@ def private_mysql(environ):
                 # Whoever comes now waits until the server is stopped, and starts it again.
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # If it didn't start, whoever has its port may be no MySQL, and is not asked.
-                is_ours = not was_running and ask("status").returncode == 0
-                if is_ours and len(ask("client", "-BNe", "SHOW PROCESSLIST").stdout.splitlines()) <= 1:
-                    ask("stop")
+                is_ours = not was_running and ask([MYSQL_SERVER, "status"]).returncode == 0
+                if is_ours and len(ask([MYSQL_SERVER, "client", "-BNe", "SHOW PROCESSLIST"]).stdout.splitlines()) <= 1:
+                    ask([MYSQL_SERVER, "stop"])
 
 
 def main(command, *options):
     """Run one of the commands; return an exit status."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # until honcho takes them over
-        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    # On KeyboardInterrupt the tests' fixtures stop what they started. The others: until honcho takes the signals over.
+    on_signal = signal.default_int_handler if command in TESTS else lambda number, frame: sys.exit(128 + number)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
     environ = config.read_environment()
     with config.exit_on_error():
         settings = config.load_settings(environ)
         config.load_database_settings(environ)
     LOGS.mkdir(parents=True, exist_ok=True)
-    if command in ("test", "mutants"):
-        import pytest  # noqa: PLC0415 - the others do without
-
-        from tests import mutants  # noqa: PLC0415
-
-        for number in (signal.SIGINT, signal.SIGTERM):  # on both, fixtures stop what they started
-            signal.signal(number, signal.default_int_handler)
-        with private_mysql(environ):
-            return pytest.main(list(options)) if command == "test" else mutants.main(options)
+    mysql = contextlib.nullcontext() if environ.get("DB_HOST") else private_mysql(environ)
+    if command in TESTS:
+        sys.argv[1:] = options
+        with mysql:
+            runpy.run_module(TESTS[command], run_name="__main__", alter_sys=True)  # ends in SystemExit
     environ |= {f"{name.upper()}_PORT": str(getattr(settings, f"{name}_port")) for name in PROGRAMS} | {
         "ORCHESTRATOR_LAMBDA_PORT": str(settings.orchestrator_port + 1),
-        "CUSTOMERS_API_BASE": settings.customers_api_base,
-        "ORDERS_API_BASE": settings.orders_api_base,
         "PYTHONUNBUFFERED": "1",
         "VIRTUAL_ENV": sys.prefix,  # serverless offline runs the python3 that it finds there
-        "PATH": f"{sys.prefix}/bin{os.pathsep}{environ.get('PATH', os.defpath)}",
+        "PATH": f"{sys.prefix}/bin:{environ['PATH']}",
     }
     if command == "offline":
         require_free_ports(settings, ["orchestrator"])
         return run_processes(["orchestrator"], environ)
     require_free_ports(settings, PROGRAMS)
-    with private_mysql(environ):
+    with mysql:
         run_step(sys.executable, "-m", "sql.migrate", environ=environ)
         if settings.app_env == "development":
             run_step(sys.executable, "-m", "sql.seed", environ=environ)

@@ -20,7 +20,7 @@ import time
 import uuid
 import zipfile
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import requests
@@ -78,7 +78,7 @@ def run_module(*arguments, environ, stdin=""):
     )
 
 
-def start_module(*arguments, environ):
+def start_module(*arguments, environ, **options):
     """Start `python -m …` in the repository and return it at once; what it says is in its `stdout`."""
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
@@ -88,6 +88,7 @@ def start_module(*arguments, environ):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        **options,
     )
 
 
@@ -162,7 +163,8 @@ def stop_stack(process):
 def own_server(tmp_path_factory):
     """A MySQL server beside the one that the tests run on, started by our script."""
     with OwnServer(tmp_path_factory.mktemp("own-server") / "mysql", free_ports(1)[0]) as server:
-        server.initialise()
+        start = server.run("start")
+        assert start.returncode == 0, start.stderr
         yield server
 
 
@@ -190,10 +192,10 @@ class Operator:
         self.token = response.json()["token"]
         self.session.headers["Authorization"] = f"Bearer {self.token}"
 
-    def at(self, stack):
-        """Return the same operator, logged in already, before other programs."""
+    def at(self, orchestrator):
+        """Return the same operator, logged in already, before another orchestrator."""
         operator = copy.copy(self)
-        operator.stack = stack
+        operator.stack = replace(self.stack, orchestrator=orchestrator)
         return operator
 
     def create(self, base, path, body):
@@ -329,6 +331,12 @@ class Shop:
         """Return what happened to an order, oldest first."""
         events = self._operator.get(self._stack.orders, f"/orders/{order_id}/events")["data"]
         return [event["type"] for event in events]
+
+
+class Warehouse(Shop):
+    """A shop that never runs out."""
+
+    initial_stock = 1_000_000
 
 
 @pytest.fixture

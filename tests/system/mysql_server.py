@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import subprocess
+from contextlib import contextmanager
 
 import mysql.connector
 
@@ -11,7 +12,6 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 SCRIPT = ROOT / "sql" / "mysql-server"
 # Where the packages of the tests' own server may lie unpacked, if it is one of ours.
 UNPACKED = pathlib.Path(os.environ.get("MYSQL_HOME") or ROOT / ".local" / "mysql") / "server"
-PASSWORD = "a-password-of-production"
 
 
 class OwnServer:
@@ -21,7 +21,6 @@ class OwnServer:
         self.home = home
         self.port = port
         own = {"MYSQL_HOME": str(home), "MYSQL_PORT": str(port)}
-        self.empty_data = home.with_name("empty-data")
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("DB_")} | own
 
     def __enter__(self):
@@ -29,8 +28,7 @@ class OwnServer:
         if UNPACKED.is_dir():
             # Linked where that is possible: 350 MB, and a download less.
             link = subprocess.run(["cp", "-al", UNPACKED, self.home], stderr=subprocess.DEVNULL, check=False)
-            linked = link.returncode == 0
-            if not linked:
+            if link.returncode != 0:
                 subprocess.run(["cp", "-a", UNPACKED, self.home], check=True)
         return self
 
@@ -49,14 +47,6 @@ class OwnServer:
             timeout=timeout,
             check=False,
         )
-
-    def initialise(self):
-        """Start for the first time, and keep a copy of the data as it is then."""
-        first_start = self.run("start")
-        assert first_start.returncode == 0, first_start.stderr
-        self.run("stop")
-        subprocess.run(["cp", "-a", self.home / "data", self.empty_data], check=True)
-        assert self.run("start").returncode == 0
 
     def start_in_background(self):
         """Begin a start, in a process group of its own."""
@@ -88,17 +78,16 @@ class OwnServer:
         for pid in self.pids():
             os.kill(pid, signal.SIGKILL)
 
-    def login_with_own_password(self):
-        """Return the settings of a user whose password is no development value."""
-        with (
-            mysql.connector.connect(
-                unix_socket=str(self.home / "data" / "mysql.sock"), user="root", use_pure=False
-            ) as root,
-            root.cursor() as cursor,
-        ):
-            cursor.execute("CREATE USER IF NOT EXISTS 'production'@'127.0.0.1' IDENTIFIED BY %s", (PASSWORD,))
-            cursor.execute("GRANT ALL ON `b2b%`.* TO 'production'@'127.0.0.1'")
-        return {"DB_HOST": "127.0.0.1", "DB_PORT": str(self.port), "DB_USER": "production", "DB_PASSWORD": PASSWORD}
+    @contextmanager
+    def root(self):
+        """A cursor of the administrator."""
+        socket = str(self.home / "data" / "mysql.sock")
+        with mysql.connector.connect(unix_socket=socket, user="root", use_pure=False) as root, root.cursor() as cursor:
+            yield cursor
+
+    def login(self, user, password):
+        """Return the settings of a client that logs in as `user`."""
+        return {"DB_HOST": "127.0.0.1", "DB_PORT": str(self.port), "DB_USER": user, "DB_PASSWORD": password}
 
 
 def arguments(path):

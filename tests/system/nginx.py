@@ -54,20 +54,11 @@ class Nginx:
             text = re.sub(rf"listen (127\.0\.0\.1:)?{old}\b", f"listen 127.0.0.1:{port}", text)
         return text
 
-    def _command(self, *options):
-        return [NGINX, "-p", self._folder, "-c", self._configuration, "-e", self._folder / "start.log", *options]
-
-    def check(self):
-        """Return what `nginx -t` says and its status."""
-        command = self._command("-t", "-q")
-        run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
-        return run.returncode, run.stdout + run.stderr
-
     def __enter__(self):
         # As root its workers would be somebody who may not enter the folder.
         own = f"daemon off; user {getpass.getuser()};"
         self.process = subprocess.Popen(
-            self._command("-g", own),
+            [NGINX, "-p", self._folder, "-c", self._configuration, "-e", self._folder / "start.log", "-g", own],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,

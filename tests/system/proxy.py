@@ -92,10 +92,6 @@ def pass_on(proxy, handler, forward):
     answer(handler, response.status_code, None, response.content, headers)
 
 
-def drop(proxy, handler, forward):
-    """Close the connection; the request goes nowhere."""
-
-
 def drop_after(proxy, handler, forward):
     """Send the request on, let it take effect, then close the connection without an answer."""
     forward()

@@ -9,14 +9,12 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
-import mysql.connector
 import pytest
 import requests
 
 from tests.contract_client import CODES_SEEN
-from tests.system.conftest import Operator, Shop, free_ports, wait_until
+from tests.system.conftest import Operator, Shop, Warehouse, free_ports, wait_until
 from tests.system.services import Clients, Service, Services, connect, prepare
 
 CONNECTIONS = 8  # of a worker: so many requests at once find one, whichever worker takes them
@@ -39,12 +37,12 @@ def before():
 
 @pytest.fixture(scope="module")
 def services(server, tmp_path_factory, before):
-    login = {"DB_HOST": "127.0.0.1", "DB_PORT": str(server.port), "DB_USER": "b2b", "DB_PASSWORD": "b2b-development"}
-    with Services(server.environ | login | {"DB_NAME": "b2b_away"}, tmp_path_factory.mktemp("services")) as services:
+    environ = server.environ | server.login("b2b", "b2b-development") | {"DB_NAME": "b2b_away"}
+    with Services(environ, tmp_path_factory.mktemp("services")) as services:
         before["ready"] = [readiness(service.base) for service in services.both]
         before["live"] = [service.get("/health/live") for service in services.both]
         assert server.run("start").returncode == 0
-        with root_of(server) as cursor:
+        with server.root() as cursor:
             cursor.execute("CREATE DATABASE b2b_away")
         for service in services.both:
             wait_until(lambda base=service.base: readiness(base) == (503, "schema_outdated"))
@@ -67,27 +65,15 @@ def readiness(base):
     return response.status_code, response.json().get("code")
 
 
-@contextmanager
-def root_of(server):
-    """A cursor of the server's administrator."""
-    with (
-        mysql.connector.connect(
-            unix_socket=str(server.home / "data" / "mysql.sock"), user="root", use_pure=False
-        ) as root,
-        root.cursor() as cursor,
-    ):
-        yield cursor
-
-
 def test_service_starts_without_a_database_and_becomes_ready_when_it_comes(services, before, operator):
     assert before["live"] == [200, 200]
     assert before["ready"] == [(503, "database_unavailable")] * 2
     assert operator.get(services.orders, "/orders")["data"] == []
 
 
-@pytest.mark.parametrize("variable", ["read_only", "super_read_only", "transaction_read_only"])
+@pytest.mark.parametrize("variable", ["super_read_only", "transaction_read_only"])
 def test_read_only_database_is_not_ready(server, services, operator, variable):
-    with root_of(server) as cursor:
+    with server.root() as cursor:
         cursor.execute(f"SET GLOBAL {variable} = ON")
         try:
             wait_until(lambda: readiness(services.orders) == (503, "database_read_only"))
@@ -100,7 +86,7 @@ def test_read_only_database_is_not_ready(server, services, operator, variable):
 
 
 def test_account_without_rights_is_not_ready(server, services, operator, tmp_path):
-    with root_of(server) as cursor:
+    with server.root() as cursor:
         cursor.execute("CREATE USER 'clerk'@'127.0.0.1' IDENTIFIED BY 'clerk'")
         cursor.execute("GRANT SELECT ON b2b_away.products TO 'clerk'@'127.0.0.1'")
         environ = services.environ | {"DB_USER": "clerk", "DB_PASSWORD": "clerk"}
@@ -116,7 +102,7 @@ def test_account_without_rights_is_not_ready(server, services, operator, tmp_pat
 
 def test_write_on_a_read_only_database_is_503_and_the_next_connects_anew(server, services, operator):
     order = Shop(operator).order_request()
-    with root_of(server) as cursor:
+    with server.root() as cursor:
         cursor.execute("SET GLOBAL read_only = ON")
         try:
             before = connections(cursor)
@@ -136,7 +122,7 @@ def test_database_without_a_free_connection_is_503_until_there_is_one(server, se
     def read():
         return requests.get(f"{service.base}/orders", headers=operator.session.headers, timeout=30)
 
-    with root_of(server) as cursor:
+    with server.root() as cursor:
         cursor.execute("SET GLOBAL max_connections = 1")  # root's
         try:
             service.start()
@@ -158,10 +144,6 @@ def connections(cursor):
     return {row[0] for row in cursor.fetchall()}
 
 
-class Warehouse(Shop):
-    initial_stock = 1_000_000
-
-
 def crowd(operator, base, *calls):
     """Return 48 clients that send these calls, (method, path, body), in turn; `results` has the statuses."""
     turns = itertools.cycle(calls)
@@ -173,9 +155,9 @@ def crowd(operator, base, *calls):
     return Clients(48, call)
 
 
-def answer_at_once(url, **arguments):
+def answer_at_once(operator, url):
     """Return the status of a GET on a new connection."""
-    return requests.get(url, timeout=AT_ONCE, **arguments).status_code
+    return requests.get(url, headers=operator.session.headers, timeout=AT_ONCE).status_code
 
 
 def test_database_that_hangs_takes_no_thread_along(server, services, operator):
@@ -187,14 +169,14 @@ def test_database_that_hangs_takes_no_thread_along(server, services, operator):
         try:
             wait_until(lambda: {readiness(service.base)[0] for service in services.both} == {503})
             noticed, answers = time.monotonic(), set()
-            while time.monotonic() < noticed + 12:  # longer than the driver waits for an answer
+            while time.monotonic() < noticed + 5:  # longer than a probe's answer is good
                 for base in (services.customers, services.orders):
-                    answers.add(("live", answer_at_once(f"{base}/health/live")))
-                    answers.add(("ready", answer_at_once(f"{base}/health/ready")))
+                    answers.add(("live", answer_at_once(operator, f"{base}/health/live")))
+                    answers.add(("ready", answer_at_once(operator, f"{base}/health/ready")))
         finally:
             os.kill(pid, signal.SIGCONT)
         for url in (f"{services.customers}/customers", f"{services.orders}/products/1"):
-            wait_until(lambda url=url: answer_at_once(url, headers=operator.session.headers) == 200)
+            wait_until(lambda url=url: answer_at_once(operator, url) == 200)
 
     assert answers == {("live", 200), ("ready", 503)}
 
@@ -229,17 +211,12 @@ def test_customers_that_hangs_takes_no_thread_along(services, operator, tmp_path
             service.start()
             with crowd(operator, service.base, ("POST", "/orders", Shop(operator).order_request())) as clients:
                 wait_until(lambda: 503 in clients.results)
-                answers = [
-                    (
-                        answer_at_once(f"{service.base}/health/live"),
-                        answer_at_once(f"{service.base}/products/1", headers=operator.session.headers),
-                    )
-                    for _ in range(20)
-                ]
+                urls = [f"{service.base}/health/live", f"{service.base}/products/1"] * 20
+                answers = {answer_at_once(operator, url) for url in urls}
         finally:
             service.end()
 
-    assert answers == [(200, 200)] * 20
+    assert answers == {200}
 
 
 def get_at_once(operator, url, number):
@@ -264,8 +241,7 @@ def test_kept_connections_to_a_database_that_was_restarted_cost_no_request(serve
     wait_until(lambda: readiness(services.orders) == (200, None))
 
 
-@pytest.mark.parametrize("end", ["stop", "kill"])
-def test_database_restarted_under_load_costs_503s_and_nothing_else(server, services, operator, end):
+def test_database_killed_and_started_under_load_costs_503s_and_nothing_else(server, services, operator):
     shop = Warehouse(operator)
     made, refused = [], []
 
@@ -280,7 +256,7 @@ def test_database_restarted_under_load_costs_503s_and_nothing_else(server, servi
 
     with Clients(4 * CONNECTIONS, order_until_it_is_made) as clients:
         wait_until(lambda: len(made) > 100)
-        server.run("stop") if end == "stop" else server.kill()
+        server.kill()
         wait_until(lambda: len(refused) > 100)
         wait_until(lambda: readiness(services.orders) == (503, "database_unavailable"))
         before = len(made)
@@ -290,7 +266,7 @@ def test_database_restarted_under_load_costs_503s_and_nothing_else(server, servi
     assert set(clients.results) == {201}
     assert min(refused) >= 1
     assert len(made) == len(set(made))
-    with root_of(server) as cursor:
+    with server.root() as cursor:
         cursor.execute("SELECT COUNT(*) FROM b2b_away.orders WHERE customer_id = %s", (shop.customer["id"],))
         assert cursor.fetchone() == (len(made),)
     assert shop.stock() == shop.initial_stock - len(made)

@@ -34,14 +34,13 @@ def test_order_goes_from_created_to_canceled_and_a_replay_has_the_same_bytes(bas
     assert shop.stock() == shop.initial_stock
 
 
-@pytest.mark.parametrize("service", ["customers", "orders"])
 @pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui/swagger-ui-bundle.js"])
-def test_page_and_its_files_come_out_byte_for_byte(bases, operator, service, path):
-    expected = operator.session.get(getattr(operator.stack, service) + path, timeout=30)
+def test_page_and_its_files_come_out_byte_for_byte(bases, operator, path):
+    expected = operator.session.get(operator.stack.orders + path, timeout=30)
 
-    found = operator.session.get(bases[service] + path, timeout=30)
+    found = operator.session.get(bases["orders"] + path, timeout=30)
     etag = {"If-None-Match": found.headers["ETag"]}
-    unchanged = operator.session.get(bases[service] + path, headers=etag, timeout=30)
+    unchanged = operator.session.get(bases["orders"] + path, headers=etag, timeout=30)
 
     assert (found.status_code, found.content) == (200, expected.content)
     assert found.headers["Content-Type"] == expected.headers["Content-Type"]
@@ -55,27 +54,17 @@ def test_page_and_its_files_come_out_byte_for_byte(bases, operator, service, pat
 JSON = {"Content-Type": "application/json"}
 # Nothing here is ill-formed as text: what API Gateway makes of that is not documented.
 REQUESTS = {
-    "a contract": ("orders", "GET", "/openapi.json", {}),
-    "a wrong password": ("customers", "POST", "/auth/token", {"json": {"username": "demo", "password": "wrong-one"}}),
     "escapes in a query": ("customers", "GET", "/customers?search=%25%5F%2B+%C3%A9", {}),
     "a repeated parameter": ("orders", "GET", "/orders?limit=1&limit=2", {}),
-    "no token": ("orders", "GET", "/products", {"headers": {"Authorization": None}}),
     "a token that is no ASCII": ("orders", "GET", "/products", {"headers": {"Authorization": b"Bearer \xc3\xa9"}}),
     "an escaped escape in a path": ("customers", "GET", "/customers/%2531", {}),
     "an escaped question mark": ("customers", "GET", "/customers%3Flimit=1", {}),
     "a header with an underscore": ("orders", "POST", "/orders/1/confirm", {"headers": {"X_Idempotency_Key": "a"}}),
-    "an escaped path": ("customers", "GET", "/custom%65rs?limit=1", {}),
     "OPTIONS": ("orders", "OPTIONS", "/orders", {}),
-    "a body in UTF-8": ("customers", "POST", "/customers", {"data": '{"nam": "Größe"}'.encode(), "headers": {
-        "Content-Type": "application/json; charset=utf-8"}}),
-    "a compressed body": ("customers", "POST", "/customers", {"data": b"{}", "headers": {
-        **JSON, "Content-Encoding": "gzip"}}),
+    "a body in UTF-8": ("customers", "POST", "/customers", {"data": '{"nam": "Größe"}'.encode(), "headers": JSON}),
     "a body too large": ("customers", "POST", "/customers", {"data": b" " * 65_537, "headers": JSON}),
-    "two keys": ("orders", "POST", "/orders/1/confirm", {"headers": {
-        "X-Idempotency-Key": "a", "Idempotency-Key": "b"}}),
     "the host of API Gateway": ("orders", "GET", "/orders/007", {"headers": {
         "Host": "abc123.execute-api.eu-central-1.amazonaws.com"}}),
-    "a request id that is none": ("orders", "GET", "/orders/007", {"headers": {"X-Request-ID": "a b"}}),
 }  # fmt: skip
 OF_ONE_CONNECTION = {"Connection", "Content-Length", "Date", "Server", "Keep-Alive"}
 

@@ -20,7 +20,7 @@ from tests.system.services import connect
 
 CONFIGURATION = (pathlib.Path(__file__).parent / "schemathesis.toml").read_text()
 LONGER = "EXAMPLES" in os.environ
-EXAMPLES = int(os.environ.get("EXAMPLES", "10"))  # of each operation, in each phase that makes them up
+EXAMPLES = int(os.environ.get("EXAMPLES", "5"))  # of each operation, in each phase that makes them up
 # The suite asks the same each time, so that its result can be had again.
 SEED = str(random.randrange(2**32) if LONGER else 1)
 SECONDS = 24 * 3600 if LONGER else 300

@@ -7,31 +7,22 @@ from tests.system.conftest import ROOT
 
 # What `make lint` needs to run, and what is made here and is nobody's source.
 INSTALLED = (".venv", "node_modules")
-MADE = (".git", ".local", ".serverless", ".hypothesis", ".*_cache", "dist")
+MADE = (".git", ".local", ".serverless", ".hypothesis", ".*_cache", "dist", "__pycache__")
 
-CHECKS = ["openapi", "python", "types", "scripts", "containers"]
-SPARE = "  schemas:\n    {}: {{type: string}}\n"
-# (file, what stands there, what is planted, what the check says)
+SPARE = "  schemas:\n    UnusedAnywhere: {type: string}\n"
+# (file, what stands there, what is planted, what the check says): of each check but the types', which takes half a
+# minute, what is a rule of ours.
 FAULTS = [
-    ("openapi/orders.yaml", "operationId:", "operationID:", "operationID"),
-    ("openapi/orders.yaml", "operationId: create_order", "operationId: get_order", "get_order"),
     ("openapi/orders.yaml", "qty: 2\n", "qty: two\n", "no-invalid-media-type-examples"),
     ("openapi/common.yaml", "example: '\"5a6f", "example: '5a6f", "ContentETag"),
     ("openapi/common.yaml", "maxLength: 64\n", "\n", "string-is-bounded"),
     ("openapi/common.yaml", "pattern: '^", "pattern: '", "pattern-is-anchored"),
     ("openapi/orders.yaml", "maxItems: 100\n", "\n", "array-is-bounded"),
     ("openapi/orders.yaml", "additionalProperties: false\n", "\n", "object-is-closed"),
-    ("openapi/orders.yaml", "  schemas:\n", SPARE.format("UnusedHere"), "UnusedHere"),
-    ("openapi/common.yaml", "  schemas:\n", SPARE.format("UnusedAnywhere"), "UnusedAnywhere"),
-    ("openapi/customers.yaml", "openapi: 3.1.0", "openapi: 3.1.0\nx: 1", "`x`"),
+    ("openapi/common.yaml", "  schemas:\n", SPARE, "UnusedAnywhere"),
     ("common/times.py", "import re\n", "import re\nimport sys\n", "F401"),
-    ("common/pagination.py", "_MAC_BYTES = ", "_MAC_BYTES =  ", "-_MAC_BYTES =  "),
-    ("customers/customer_resources.py", "create, req.context.body", "create, now, req.context.body", "ArgumentType"),
-    ("tests/factories.py", "def ", 'count = 1 + "1"\n\n\ndef ', "reportOperatorIssue"),
     ("sql/mysql-server", "set -euo pipefail\n", "set -euo pipefail\ncd $1\n", "SC2086"),
-    ("Dockerfile", "python:3.13.18-slim-trixie", "python", "DL3006"),
     ("docker-compose.yml", '"127.0.0.1:${', '"${', "no-unbound-port-interfaces"),
-    ("docker-compose.yml", "mysql:8.4", "mysql", "service-image-require-explicit-tag"),
 ]
 
 
@@ -54,7 +45,8 @@ def lint(command, folder):
 def test_lint_finds_nothing():
     status, results, printed = lint(["make", "lint"], ROOT)
 
-    assert (status, results) == (0, dict.fromkeys(CHECKS, "ok")), printed
+    checks = ["openapi", "python", "types", "scripts", "containers"]
+    assert (status, results) == (0, dict.fromkeys(checks, "ok")), printed
 
 
 def test_every_planted_fault_is_found(tmp_path):
@@ -65,8 +57,9 @@ def test_every_planted_fault_is_found(tmp_path):
         text = (copy / path).read_text()
         assert old in text, (path, old)
         (copy / path).write_text(text.replace(old, new, 1))
+    checks = ["openapi", "python", "scripts", "containers"]
 
-    status, results, printed = lint(["python", "-m", "dev.lint"], copy)
+    status, results, printed = lint(["python", "-m", "dev.lint", *checks], copy)
 
-    assert (status != 0, results) == (True, dict.fromkeys(CHECKS, "faults")), printed
+    assert (status, results) == (1, dict.fromkeys(checks, "faults")), printed
     assert [found for *_, found in FAULTS if found not in printed] == [], printed

@@ -3,49 +3,13 @@
 import os
 import pathlib
 import signal
-import socket
-import subprocess
 
 import pytest
 
 from tests.system.conftest import free_ports, wait_until
 from tests.system.mysql_server import OwnServer
 
-ROWS = "CREATE TABLE IF NOT EXISTS kept (id INT); INSERT INTO kept VALUES (1), (2), (3);"
-COUNT = "SELECT COUNT(*) FROM kept;"
-
-
-@pytest.fixture
-def new_server(tmp_path):
-    """A server that was never started."""
-    with OwnServer(tmp_path / "mysql", free_ports(1)[0]) as server:
-        yield server
-
-
-@pytest.fixture
-def server(new_server, own_server):
-    """A server with data of its own, stopped: initialising it each time would take seconds."""
-    subprocess.run(["cp", "-a", own_server.empty_data, new_server.home / "data"], check=True)
-    return new_server
-
-
-@pytest.fixture
-def nowhere(tmp_path):
-    """A server whose folder isn't there and isn't to be made."""
-    return OwnServer(tmp_path / "mysql", free_ports(1)[0])
-
-
 # --- a server that runs ----------------------------------------------------------------
-
-
-def test_second_start_says_that_it_runs_and_starts_nothing(own_server):
-    pids = own_server.pids()
-
-    again = own_server.run("start")
-
-    assert (again.returncode, again.stderr) == (0, "")
-    assert again.stdout.endswith(f"on 127.0.0.1:{own_server.port} is already running.\n")
-    assert own_server.pids() == pids
 
 
 def test_client_is_the_application_on_its_schema(own_server):
@@ -71,109 +35,46 @@ def test_root_comes_through_the_socket_only_and_the_folder_is_closed(own_server)
     assert (own_server.home / "data").stat().st_mode & 0o077 == 0
 
 
-def test_further_options_win_over_ours(server):
-    server.run("start", MYSQL_OPTIONS=" --log-bin  --max-connections=7")
-
-    answer = server.query("SELECT @@log_bin, @@max_connections, @@sync_binlog;")
-
-    assert answer == "1\t7\t1\n"
+# --- starting, stopping, killing, destroying -------------------------------------------
 
 
-# --- stopping, killing, destroying -----------------------------------------------------
-
-
-def test_data_is_there_after_stop_and_start(server):
-    server.run("start")
-    server.query(ROWS)
-
-    stopped = server.run("stop")
-    status = server.run("status")
-    again = server.run("stop")
-    server.run("start")
-
-    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (0, "MySQL is stopped.\n", "")
-    assert (status.returncode, status.stdout, status.stderr) == (1, "MySQL is not running.\n", "")
-    assert (again.returncode, again.stdout, again.stderr) == (0, "MySQL is not running.\n", "")
-    assert server.query(COUNT) == "3\n"
-
-
-def test_data_is_there_after_kill_9_and_start(server):
-    server.run("start")
-    server.query(ROWS)
-    server.kill()
-
-    started = server.run("start")
-
-    assert started.returncode == 0, started.stderr
-    assert server.query(COUNT) == "3\n"
-    assert len(server.pids()) == 1
-
-
-def test_destroy_leaves_nothing(server):
-    server.run("start")
-
-    destroyed = server.run("destroy")
-
-    assert (destroyed.returncode, destroyed.stderr) == (0, "")
-    assert destroyed.stdout == "MySQL is stopped.\nIts data and programs are removed.\n"
-    assert not server.home.exists()
-    assert server.pids() == []
-    assert server.run("destroy").returncode == 0
-
-
-def test_destroy_leaves_what_is_not_its_own(server):
-    stranger = server.home / "letter.txt"
-    stranger.write_text("not yours")
-
-    server.run("destroy")
-
-    assert [path.name for path in server.home.iterdir()] == ["letter.txt"]
-    stranger.unlink()
-
-
-# --- starts that meet something --------------------------------------------------------
-
-
-def test_two_starts_at_once_start_one_server(server):
-    starts = [server.start_in_background() for _ in range(2)]
-
+def test_two_starts_at_once_start_one_server_whose_data_outlives_kill_9(own_server):
+    ends = [own_server.run(command) for command in ("stop", "status", "stop")]
+    starts = [own_server.start_in_background() for _ in range(2)]
     outputs = [start.communicate(timeout=90)[0] for start in starts]
+    pids = own_server.pids()
+    own_server.query("CREATE TABLE kept (id INT); INSERT INTO kept VALUES (1), (2), (3);")
+
+    own_server.kill()
+    started = own_server.run("start")
+    kept = own_server.query("SELECT COUNT(*) FROM kept;")
 
     assert [start.returncode for start in starts] == [0, 0], outputs
     assert sorted("is already running" in output for output in outputs) == [False, True]
-    assert len(server.pids()) == 1
+    assert len(pids) == 1
+    assert (started.returncode, kept) == (0, "3\n"), started.stderr
+    assert [(end.returncode, end.stdout, end.stderr) for end in ends] == [
+        (0, "MySQL is stopped.\n", ""),
+        (1, "MySQL is not running.\n", ""),
+        (0, "MySQL is not running.\n", ""),
+    ]
 
 
-def test_start_killed_while_it_initialises_is_simply_run_again(new_server):
-    start = new_server.start_in_background()
-    wait_until((new_server.home / "data.new").exists)
-    os.kill(start.pid, signal.SIGKILL)
-    start.stdout.close()
-    start.wait(10)
+def test_start_killed_while_it_initialises_is_run_again_and_destroy_leaves_what_is_not_its_own(tmp_path):
+    with OwnServer(tmp_path / "mysql", free_ports(1)[0]) as server:
+        (server.home / "letter.txt").write_text("not ours")
+        with server.start_in_background() as start:
+            wait_until((server.home / "data.new").exists)
+            os.kill(start.pid, signal.SIGKILL)
 
-    again = new_server.run("start")
+        again = server.run("start")
+        answer = server.query("SELECT 1;")
+        destroyed = server.run("destroy")
 
-    assert again.returncode == 0, again.stderr
-    assert new_server.query("SELECT 1;") == "1\n"
-
-
-def test_taken_port_is_one_line(server):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", server.port))
-        taken.listen()
-        run = server.run("start")
-
-    assert run.returncode == 1
-    assert run.stderr.startswith(f"mysql-server: MySQL did not start. Is port {server.port} taken")
-    wait_until(lambda: server.pids() == [])  # the daemon says that it failed, then ends
-
-
-def test_start_with_a_server_of_the_users_touches_nothing(nowhere):
-    run = nowhere.run("start", DB_HOST="db.example")
-
-    assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout == "DB_HOST is set: the server at db.example is used, none is started here.\n"
-    assert not nowhere.home.exists()
+        assert (again.returncode, answer) == (0, "1\n"), again.stderr
+        assert destroyed.stdout == "MySQL is stopped.\nIts data and programs are removed.\n"
+        assert server.pids() == []
+        assert [path.name for path in server.home.iterdir()] == ["letter.txt"]
 
 
 # --- another machine -------------------------------------------------------------------
@@ -192,16 +93,14 @@ def machine_without_mysql(tmp_path):
     return programs
 
 
-@pytest.mark.parametrize("version", [None, "mysqld  Ver 10.11.14-MariaDB", "mysqld  Ver 5.7.44 for Linux"])
-def test_machine_without_mysql_and_apt_is_told_the_two_other_ways(nowhere, machine_without_mysql, version):
-    if version is not None:
-        mysqld = machine_without_mysql / "mysqld"
-        mysqld.write_text(f"#!/bin/sh\necho '{version}'\n")
-        mysqld.chmod(0o755)
+@pytest.mark.parametrize("version", ["mysqld  Ver 10.11.14-MariaDB", "mysqld  Ver 5.7.44 for Linux"])
+def test_machine_without_mysql_and_apt_is_told_the_two_other_ways(tmp_path, machine_without_mysql, version):
+    mysqld = machine_without_mysql / "mysqld"
+    mysqld.write_text(f"#!/bin/sh\necho '{version}'\n")
+    mysqld.chmod(0o755)
 
-    run = nowhere.run("start", PATH=str(machine_without_mysql))
+    run = OwnServer(tmp_path / "mysql", 0).run("start", PATH=str(machine_without_mysql))
 
     assert run.returncode == 1
     assert "`mysqld` and `mysql` are on the PATH" in run.stderr
     assert "set DB_HOST, DB_USER and DB_PASSWORD" in run.stderr
-    nowhere.run("destroy")

@@ -2,10 +2,11 @@
 
 import uuid
 
+import jwt
 import pytest
 import requests
 
-from tests.system.conftest import Operator, run_module
+from tests.system.conftest import run_module
 
 PASSWORD = "correct horse battery"
 
@@ -20,61 +21,45 @@ def add(stack, username, role, stdin=PASSWORD + "\n", **environ):
 
 
 def log_in(stack, username, password):
-    """Return the status of an attempt to log in."""
+    """Return the response to an attempt to log in."""
     body = {"username": username, "password": password}
-    return requests.post(f"{stack.customers}/auth/token", json=body, timeout=30).status_code
+    return requests.post(f"{stack.customers}/auth/token", json=body, timeout=30)
 
 
-def create_product(stack, username, password):
-    """Return the status of an attempt to create a product."""
-    product = {"sku": uuid.uuid4().hex, "name": "N", "price_cents": 1, "stock": 0}
-    with Operator(stack, username, password).session as session:
-        return session.post(f"{stack.orders}/products", json=product, timeout=30).status_code
-
-
-def test_added_operator_logs_in_and_the_password_is_not_printed(stack, username):
-    run = add(stack, username, "operator")
-
-    assert (run.returncode, run.stdout, run.stderr) == (0, f"Operator {username} added, role operator.\n", "")
-    assert log_in(stack, username, PASSWORD) == 200
-    assert log_in(stack, username, PASSWORD + " ") == 401
+def scopes(stack, username, password):
+    """Return what an operator may do by its token."""
+    token = log_in(stack, username, password).json()["token"]
+    return set(jwt.decode(token, options={"verify_signature": False})["scope"].split())
 
 
 def test_second_run_changes_password_and_role(stack, username):
-    add(stack, username, "viewer")
-    before = create_product(stack, username, PASSWORD)
+    added = add(stack, username, "viewer")
+    before = scopes(stack, username, PASSWORD)
 
-    run = add(stack, username, "admin", stdin="another password\n")
+    changed = add(stack, username, "operator", stdin="another password\n")
 
-    assert (run.returncode, run.stdout) == (0, f"Operator {username} changed, role admin.\n")
-    assert log_in(stack, username, PASSWORD) == 401
-    assert (before, create_product(stack, username, "another password")) == (403, 201)
+    assert (added.returncode, added.stdout, added.stderr) == (0, f"Operator {username} added, role viewer.\n", "")
+    assert (changed.returncode, changed.stdout) == (0, f"Operator {username} changed, role operator.\n")
+    assert log_in(stack, username, PASSWORD).status_code == 401
+    assert scopes(stack, username, "another password") > before
 
 
-@pytest.mark.parametrize(
-    ("password", "end"),
-    [("pass word 8", "\n"), ("påsswörd-ü-🔑", "\n"), ("quotes and $(dollars) `'\"\\", "\n"), ("x" * 200, "")],
-    ids=["spaces", "unicode", "quotes", "the longest, without a newline"],
-)
-def test_password_is_taken_as_it_is(stack, username, password, end):
-    run = add(stack, username, "viewer", stdin=password + end)
+@pytest.mark.parametrize("stdin", [" påsswörd-ü-🔑 $(dollars) `'\"\\ \n", "x" * 200], ids=["odd", "the longest"])
+def test_password_is_taken_as_it_is(stack, username, stdin):
+    run = add(stack, username, "viewer", stdin=stdin)
 
     assert run.returncode == 0, run.stderr
-    assert log_in(stack, username, password) == 200
+    assert log_in(stack, username, stdin.removesuffix("\n")).status_code == 200
 
 
 @pytest.mark.parametrize(
     ("name", "role", "stdin", "word"),
     [
         ("good.name", "root", PASSWORD, "ROLE"),
-        ("", "viewer", PASSWORD, "USERNAME"),
         ("newline\n", "viewer", PASSWORD, "USERNAME"),
-        ("naïve", "viewer", PASSWORD, "USERNAME"),
-        ("x" * 65, "viewer", PASSWORD, "USERNAME"),
         ("System", "viewer", PASSWORD, "USERNAME"),
         ("good.name", "viewer", "seven c\n", "password"),
         ("good.name", "viewer", "x" * 201, "password"),
-        ("good.name", "viewer", "", "password"),
         ("good.name", "viewer", "tab\t" + PASSWORD, "password"),
         ("good.name", "viewer", "caf\udce9 caf\udce9\n", "password"),
     ],
@@ -87,13 +72,7 @@ def test_refusal_is_one_line_and_adds_nobody(stack, name, role, stdin, word):
     assert len(run.stderr.splitlines()) == 1
     assert word in run.stderr
     assert PASSWORD not in run.stderr
-    assert log_in(stack, "good.name", PASSWORD) == 401
-
-
-def test_wrong_number_of_arguments_is_the_usage(stack):
-    run = run_module("customers.operators", "name", environ=stack.environ)
-
-    assert (run.returncode, run.stderr) == (1, "usage: python -m customers.operators USERNAME ROLE\n")
+    assert log_in(stack, "good.name", PASSWORD).status_code == 401
 
 
 @pytest.mark.parametrize("change", [{"DB_PORT": "1"}, {"DB_NAME": "b2b_that_nobody_made"}], ids=["server", "schema"])

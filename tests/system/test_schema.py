@@ -47,7 +47,6 @@ REFUSED = [
     (ORDER.format(700000902, 700000900, "NULL", "CREATED", 1, "NULL", NOW), "ck_orders_canceled_at"),
     ("DELETE FROM orders WHERE id = 700000900", "fk_order_"),
     (ITEM.format(700000900, 700000901, 0, 100, 0), "ck_order_items_qty_positive"),
-    (ITEM.format(700000900, 700000901, -1, 100, -100), "ck_order_items_qty_positive"),
     ("UPDATE order_items SET qty = 2 WHERE order_id = 700000900", "ck_order_items_subtotal"),
     (ITEM.format(700000900, 700000901, 1, -1, -1), "ck_order_items_price"),
     (ITEM.format(700000900, 700000900, 1, 100, 100), "order_items.PRIMARY"),
@@ -94,11 +93,9 @@ def test_database_refuses_what_must_never_be_true(rows, statement, constraint):
     [
         CUSTOMER.format(700000902, "living@e.test", NOW),
         ORDER.format(700000902, 700000900, "'PO-1'", "CANCELED", 1, "NULL", NOW),
-        ORDER.format(700000902, 700000900, "'PO-2'", "CREATED", 1, "NULL", "NULL"),
         ORDER.format(700000902, 700000900, "NULL", "CREATED", 0, "NULL", "NULL"),
-        "UPDATE products SET stock = 0 WHERE id = 700000900",
     ],
-    ids=["second deleted twin", "second canceled twin", "other reference", "no reference", "no stock"],
+    ids=["second deleted twin", "second canceled twin", "no reference"],
 )
 def test_database_takes_what_may_be_true(rows, statement):
     rows.execute(statement)
