@@ -1,7 +1,7 @@
 """Checks of the documents in `openapi/` that Redocly's linter doesn't make: `python -m dev.documents FOLDER`.
 
-The examples of headers are as their schemas say, and every component that the documents
-share is used by one of them.
+The examples of headers are as their schemas say, an integer of more than 32 bits says so, and
+every component that the documents share is used by one of them.
 """
 
 import json
@@ -25,6 +25,7 @@ def faults(folder):
     for name in NAMES:
         document = bundle(folder / f"{name}.yaml")
         found += [f"{name}.yaml: the example of the header {header} breaks its schema" for header in broken(document)]
+        found += [f"{name}.yaml: {place} has more than 32 bits and no format int64" for place in narrow(document, "#")]
         used |= used_components(document)
     shared = yaml.safe_load((folder / SHARED).read_text())["components"]
     defined = {f"#/components/{kind}/{name}" for kind, components in shared.items() for name in components}
@@ -39,6 +40,16 @@ def broken(document):
         for value in [header.get("example"), *(example["value"] for example in header.get("examples", {}).values())]
         if value is not None and not compile_schema(header["schema"]).is_valid(value)
     ]
+
+
+def narrow(node, place):
+    """Yield where an integer has no `format: int64` and generated clients would read too large a one into 32 bits."""
+    if isinstance(node, dict) and "integer" in node.get("type", ()):
+        if node["maximum"] >= 2**31 and node.get("format") != "int64":
+            yield place
+    elif isinstance(node, dict | list):
+        for name, child in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from narrow(child, f"{place}/{name}")
 
 
 def used_components(document):
