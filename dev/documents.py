@@ -4,14 +4,13 @@ The examples of headers are as their schemas say, an integer of more than 32 bit
 every component that the documents share is used by one of them.
 """
 
-import json
 import pathlib
-import re
 import sys
 
 import yaml
 
 from common.contract import bundle, inline
+from common.publication import used_components
 from common.schemas import compile_schema
 
 NAMES = ("customers", "orders", "orchestrator")
@@ -26,7 +25,7 @@ def faults(folder):
         document = bundle(folder / f"{name}.yaml")
         found += [f"{name}.yaml: the example of the header {header} breaks its schema" for header in broken(document)]
         found += [f"{name}.yaml: {place} has more than 32 bits and no format int64" for place in narrow(document, "#")]
-        used |= used_components(document)
+        used |= used_components(document, document["paths"])
     shared = yaml.safe_load((folder / SHARED).read_text())["components"]
     defined = {f"#/components/{kind}/{name}" for kind, components in shared.items() for name in components}
     return found + [f"{SHARED}: {pointer} is used by no document" for pointer in sorted(defined - used)]
@@ -50,22 +49,6 @@ def narrow(node, place):
     elif isinstance(node, dict | list):
         for name, child in node.items() if isinstance(node, dict) else enumerate(node):
             yield from narrow(child, f"{place}/{name}")
-
-
-def used_components(document):
-    """Return the pointers of the components that can be reached from the paths of a bundled document."""
-    used = set()
-    ahead = _references(document["paths"])
-    while ahead:
-        pointer = ahead.pop()
-        used.add(pointer)
-        _, _, kind, name = pointer.split("/")
-        ahead |= _references(document["components"][kind][name]) - used
-    return used
-
-
-def _references(node):
-    return set(re.findall(r'"\$ref": "(#/components/[^"]+)"', json.dumps(node)))
 
 
 if __name__ == "__main__":
