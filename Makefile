@@ -23,7 +23,7 @@ TEST_TOOLS := .local/nginx/nginx .local/chromium/chromium
 BENCH_TOOLS := .local/wrk/wrk .local/sysbench/sysbench
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS) $(SWAGGER_UI)
 
-.PHONY: help demo run test mutants contract lint migrate seed operator offline postman package deploy db bench bench-cold-start bench-size clean
+.PHONY: help demo run test mutants contract lint migrate seed operator offline postman clients package deploy db bench bench-cold-start bench-size clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
@@ -63,6 +63,23 @@ offline: $(INSTALLED) ## Run the orchestrator alone, against CUSTOMERS_API_BASE 
 
 postman: $(INSTALLED) $(COLLECTIONS) ## Make a Postman collection out of each document in openapi/, beside the flow in postman/
 	@ls postman/*
+
+clients: $(INSTALLED) ## Make Python and TypeScript clients out of what make run serves, check them, and order with them
+	@export B2B_CUSTOMERS=$${B2B_CUSTOMERS:-http://127.0.0.1:3001} B2B_ORDERS=$${B2B_ORDERS:-http://127.0.0.1:3002}
+	export B2B_ORCHESTRATOR=$${B2B_ORCHESTRATOR:-http://127.0.0.1:3003} PATH=$(CURDIR)/node_modules/.bin:$$PATH
+	cd tests/clients
+	spectral lint --ruleset spectral.yaml --fail-severity hint $$B2B_{CUSTOMERS,ORDERS,ORCHESTRATOR}/openapi.json
+	out=../../.local/clients
+	rm -rf $$out
+	for name in customers orders orchestrator; do
+	  base=B2B_$${name^^} && document=$${!base}/openapi.json
+	  openapi-python-client generate --config python.yaml --url $$document --output-path $$out/b2b_$$name --meta none --fail-on-warning
+	  openapi-typescript $$document --output $$out/$$name.ts
+	done
+	MYPYPATH=$$out mypy --strict --cache-dir $$out/../mypy $$out/b2b_* order.py
+	PYTHONPATH=$$out python order.py
+	tsc --strict --skipLibCheck --target es2022 --module nodenext --outDir $$out/js order.mts
+	node $$out/js/tests/clients/order.mjs
 
 package: $(INSTALLED) .venv/lambda/installed ## Build the Lambda functions' zips into dist/
 	@exec python -m aws.package

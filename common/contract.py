@@ -125,9 +125,12 @@ class Operation:
         self.path = path
         self.id = definition["operationId"]
         self.security = definition["security"]
-        # "required" or "optional" where the operation takes an idempotency key.
-        self.idempotency = definition.get("x-idempotency")
         parameters = inline(document, definition.get("parameters", []))
+        keys = [parameter for parameter in parameters if parameter["name"] == IDEMPOTENCY_HEADERS[0]]
+        self.takes_key = bool(keys)
+        self.key_required = any(parameter.get("required") for parameter in keys)
+        # The other name stands in the documents' prose alone: a generated client shall ask for the key once.
+        parameters += [{**parameter, "name": IDEMPOTENCY_HEADERS[1]} for parameter in keys]
         self.query = _parameters(parameters, "query")
         self.headers = _parameters(parameters, "header")
         body = inline(document, definition.get("requestBody"))
@@ -230,13 +233,13 @@ class Operation:
 
     def idempotency_key(self, headers: Mapping[str, str | None]) -> str | None:
         """Return the key under either of its names, or None; `headers` from `read_headers`."""
-        if not self.idempotency:
+        if not self.takes_key:
             return None
         keys = {headers[name] for name in IDEMPOTENCY_HEADERS if headers[name] is not None}
         pointer = "header:" + IDEMPOTENCY_HEADERS[0]
         if len(keys) > 1:
             raise InvalidRequest(errors=[make_error(pointer, "repeated", "differs from " + IDEMPOTENCY_HEADERS[1])])
-        if not keys and self.idempotency == "required":
+        if not keys and self.key_required:
             raise InvalidRequest(errors=[make_error(pointer, "required", "is required")])
         return keys.pop() if keys else None
 
@@ -272,10 +275,11 @@ class Contract:
 
 
 def _parameters(parameters, place):
-    """Return {name: Parameter}; raise on a required one, which nothing here would demand."""
+    """Return {name: Parameter}; raise on a required one that nothing here would demand."""
     wanted = [parameter for parameter in parameters if parameter["in"] == place]
-    if required := [parameter["name"] for parameter in wanted if parameter.get("required")]:
-        raise ValueError(f"no check for the required {place} parameters {required}")
+    required = {parameter["name"] for parameter in wanted if parameter.get("required")} - set(IDEMPOTENCY_HEADERS)
+    if required:
+        raise ValueError(f"no check for the required {place} parameters {sorted(required)}")
     return {
         parameter["name"]: Parameter(
             f"{place}:{parameter['name']}", parameter["schema"], compile_schema(parameter["schema"])

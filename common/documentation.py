@@ -14,6 +14,7 @@ from falcon.routing import StaticRoute
 from common import conditional, strict_json
 from common.config import ConfigError, Settings
 from common.contract import Contract
+from common.publication import published
 from common.web import Request
 
 PAGE = pathlib.Path(__file__).parent / "documentation.html"
@@ -54,10 +55,8 @@ def routes(document: dict[str, Any], settings: Settings, *others: tuple[str, obj
     if not settings.api_docs:
         return []
     require_files()
-    # The document holds at the address it is read from.
-    served = strict_json.dumps({**document, "servers": [{"url": "/"}]})
     return [
-        ("/openapi.json", Fixed(served, falcon.MEDIA_JSON, _CONTRACT_HEADERS)),
+        ("/openapi.json", Fixed(strict_json.dumps(published(document)), falcon.MEDIA_JSON, _CONTRACT_HEADERS)),
         ("/docs", Fixed(_page(document, settings), falcon.MEDIA_HTML, _PAGE_HEADERS)),
         *others,
     ]

@@ -6,6 +6,7 @@ import pytest
 
 from common import documentation
 from common.contract import load
+from common.publication import published
 from tests.contract_client import refusal
 
 SERVICES = ["customers", "orders"]
@@ -31,8 +32,8 @@ def api(service, make_api):
 
 
 @for_every_service
-def test_document_is_the_contract_with_the_address_it_is_read_from(api, service):
-    assert api.get("/openapi.json", token=None).json == {**load(service), "servers": [{"url": "/"}]}
+def test_document_is_what_is_published_of_the_contract(api, service):
+    assert api.get("/openapi.json", token=None).json == published(load(service))
 
 
 @for_every_service

@@ -1,11 +1,16 @@
-"""The documents and the code list the same problems. What a document must be by itself, `make lint` checks."""
+"""The documents and the code list the same problems, and published answers are open.
 
+What a document must be by itself, `make lint` checks.
+"""
+
+import json
 import re
 
 import pytest
 
 from common.contract import inline, load
 from common.problems import MEDIA_TYPE, REGISTRY
+from common.publication import published
 
 NAMES = ["customers", "orders", "orchestrator"]
 METHODS = ("get", "put", "post", "patch", "delete")
@@ -23,6 +28,12 @@ def responses(name):
         if method in item
         for status, response in item[method]["responses"].items()
     ]
+
+
+def parts(document, key):
+    """Return that part of each operation, its references replaced."""
+    paths = inline(document, document["paths"])
+    return [item[method].get(key) for item in paths.values() for method in METHODS if method in item]
 
 
 def problems(response):
@@ -102,6 +113,16 @@ def test_table_of_codes_has_what_is_answered_with_its_status(name):
     elsewhere = {"not_found", "method_not_allowed"}
     elsewhere |= set() if name == "orchestrator" else {"uri_too_long", "header_too_large"}
     assert table(name) == {code: REGISTRY[code].status for code in answered | elsewhere}
+
+
+@for_every_document
+def test_published_answers_are_open_and_bodies_of_requests_as_they_are_checked(name):
+    document = load(name)
+
+    public = published(document)
+
+    assert '"additionalProperties": false' not in json.dumps(parts(public, "responses"))
+    assert parts(public, "requestBody") == parts(document, "requestBody")
 
 
 def test_every_code_is_in_a_table_and_in_the_description_of_the_schema():

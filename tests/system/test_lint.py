@@ -15,6 +15,7 @@ SPARE = "  schemas:\n    UnusedAnywhere: {type: string}\n"
 FAULTS = [
     ("openapi/orders.yaml", "qty: 2\n", "qty: two\n", "no-invalid-media-type-examples"),
     ("openapi/common.yaml", "example: '\"5a6f", "example: '5a6f", "ContentETag"),
+    ("openapi/common.yaml", "format: int64\n", "\n", "has more than 32 bits"),
     ("openapi/common.yaml", "maxLength: 64\n", "\n", "string-is-bounded"),
     ("openapi/common.yaml", "pattern: '^", "pattern: '", "pattern-is-anchored"),
     ("openapi/orders.yaml", "maxItems: 100\n", "\n", "array-is-bounded"),

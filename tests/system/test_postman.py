@@ -1,4 +1,4 @@
-"""The Postman flow, run by newman against the stack, and the collections that `make postman` makes."""
+"""What others' tools make of the documents and the stack: Postman's flow and collections, generated clients."""
 
 import json
 import os
@@ -47,3 +47,14 @@ def test_every_operation_is_in_its_collection(name):
 
     collection = json.loads((ROOT / "postman" / f"{name}.postman_collection.json").read_text())
     assert {request["name"] for folder in collection["item"] for request in folder["item"]} == operations
+
+
+def test_generated_clients_are_sound_and_order(stack):
+    bases = {f"B2B_{name.upper()}": getattr(stack, name) for name in PROGRAMS}
+    environ = {**os.environ, **bases, "NO_PROXY": "127.0.0.1"}
+
+    run = subprocess.run(
+        ["make", "clients"], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=110, check=False
+    )
+
+    assert run.returncode == 0, run.stdout + run.stderr

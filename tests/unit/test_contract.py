@@ -22,7 +22,7 @@ def errors_of(schema, value):
     return caught.value.members["errors"]
 
 
-@pytest.mark.parametrize("name", ["email", "uuid", "date", "int64", "uri"])
+@pytest.mark.parametrize("name", ["email", "uuid", "date", "uri"])
 def test_format_that_nothing_checks_is_refused_at_load(name):
     schema = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "string", "format": name}}}}
 
