@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from common.contract import load
+from common.publication import published
 from lambda_orchestrator.handler import handle
 from tests.unit.conftest import CUSTOMER, EVENT_BODY, PATH, Context, Reply, make_order, make_problem
 
@@ -111,6 +113,40 @@ def test_health_asks_nobody(send, upstream):
     assert response["statusCode"] == 200
     assert body == {"ok": True, "status": "ok", "service": "orchestrator"}
     assert upstream.requests == []
+
+
+def test_slash_at_the_end_of_a_path_is_as_none(send):
+    response, _ = send(method="GET", path="/health/", body="")
+
+    assert response["statusCode"] == 200
+
+
+@pytest.mark.parametrize("path", ["/health", "/openapi.json", "/nowhere", PATH])
+def test_head_is_answered_as_get_but_for_the_body(send, path):
+    get, _ = send(method="GET", path=path, **{"x-request-id": "abc"})
+
+    head, body = send(method="HEAD", path=path, **{"x-request-id": "abc"})
+
+    assert body is None
+    assert head["statusCode"] == get["statusCode"]
+    assert head["headers"] == {**get["headers"], "Content-Length": str(len(get["body"].encode()))}
+
+
+@pytest.mark.parametrize(("method", "path", "allowed"), [("POST", "/health", "GET, HEAD"), ("GET", PATH, "POST")])
+def test_allow_names_the_methods_of_a_path(send, method, path, allowed):
+    response, _ = send(method=method, path=path)
+
+    assert response["headers"]["Allow"] == allowed
+
+
+def test_document_is_open_to_all_and_304_for_who_has_it(send):
+    first, body = send(method="GET", path="/openapi.json", authorization="")
+    again, nothing = send(method="GET", path="/openapi.json", **{"if-none-match": first["headers"]["ETag"]})
+
+    assert body == published(load("orchestrator"))
+    assert first["headers"]["Cache-Control"] == "public, max-age=60"
+    assert (again["statusCode"], nothing) == (304, None)
+    assert "Content-Type" not in again["headers"]
 
 
 def test_format_1_with_a_base64_body_is_answered_too(program, upstream, token):
