@@ -12,6 +12,7 @@ import time
 import traceback
 import uuid
 from typing import Any
+from urllib.parse import quote
 
 from common import conditional, config, publication, strict_json, times
 from common.api_gateway import GatewayRequest, make_response, read_event, without_body
@@ -111,7 +112,7 @@ class Program:
         headers = {
             **headers_to_pass_on(request.header, line["request_id"]),
             "X-On-Behalf-Of": caller.actor,
-            "X-Correlation-ID": line["correlation_id"],
+            "X-Correlation-ID": quote(line["correlation_id"], safe=""),  # a header's value is ASCII
         }
         deadline = time.monotonic() + seconds_left
         customer, order, replayed = self._saga.run(body, headers, deadline, functools.partial(_log, line))

@@ -47,12 +47,12 @@ def test_repeat_gives_the_same_bytes_and_takes_stock_once(operator, shop):
 
 def test_correlation_id_and_operator_travel_downstream(operator, shop):
     response = operator.orchestrate(
-        {**shop.order(), "correlation_id": "erp-4711"}, headers={"X-Request-ID": "req-4711"}
+        {**shop.order(), "correlation_id": "Bestellung Ü/4711"}, headers={"X-Request-ID": "req-4711"}
     )
 
     order_id = response.json()["data"]["order"]["id"]
     events = operator.get(operator.stack.orders, f"/orders/{order_id}/events")["data"]
-    assert response.json()["correlationId"] == "erp-4711"
+    assert response.json()["correlationId"] == "Bestellung Ü/4711"
     assert response.headers["X-Request-ID"] == "req-4711"
     assert [(event["request_id"], event["actor"]) for event in events] == [("req-4711", "demo")] * 2
 
