@@ -75,7 +75,15 @@ def make_response(status: int, content_type: str, body: bytes, headers: dict[str
     """Return the proxy response, valid for both formats; `body` is UTF-8 bytes."""
     return {
         "statusCode": status,
-        "headers": {"Content-Type": content_type, **headers},
+        "headers": ({"Content-Type": content_type} if body else {}) | headers,
         "body": body.decode(),
         "isBase64Encoded": False,
     }
+
+
+def without_body(response: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to HEAD: with the headers of GET, and the length of the body that isn't sent."""
+    headers = dict(response["headers"])
+    if response["body"]:
+        headers["Content-Length"] = str(len(response["body"].encode()))
+    return {**response, "headers": headers, "body": ""}

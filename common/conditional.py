@@ -1,5 +1,6 @@
 """Conditional requests: entity tags and the two preconditions that use them (RFC 9110, 13)."""
 
+import hashlib
 import re
 
 from common.problems import PreconditionFailed
@@ -11,6 +12,11 @@ _LIST = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"(?:[ \t]*,[ \t]*(?:W/)?"[\x21\x23-
 def entity_tag(version: int | str) -> str:
     """Return the strong entity tag of a row's version."""
     return f'"{version}"'
+
+
+def content_tag(data: bytes) -> str:
+    """Return the strong entity tag of bytes."""
+    return entity_tag(hashlib.sha256(data).hexdigest()[:32])
 
 
 def is_unmodified(if_none_match: str | None, tag: str) -> bool:

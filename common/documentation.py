@@ -11,10 +11,8 @@ from typing import Any
 import falcon
 from falcon.routing import StaticRoute
 
-from common import conditional, strict_json
+from common import conditional, publication, strict_json
 from common.config import ConfigError, Settings
-from common.contract import Contract
-from common.publication import published
 from common.web import Request
 
 PAGE = pathlib.Path(__file__).parent / "documentation.html"
@@ -22,8 +20,6 @@ FOLDER = pathlib.Path(__file__).parent / "docs"  # whoever reads the page can re
 _ASSETS = ("docs.css", "docs.js", "swagger-ui/swagger-ui.css", "swagger-ui/swagger-ui-bundle.js")
 FILES = [PAGE, *(FOLDER / name for name in _ASSETS)]
 
-# Reading it again and again costs little, and after a deployment nobody reads the old one for longer than a minute.
-_CONTRACT_HEADERS = {"Cache-Control": "public, max-age=60", "X-Content-Type-Options": "nosniff"}
 # Browsers keep them and revalidate each time, so no old file is used after a deployment.
 _ASSET_HEADERS = {"Cache-Control": "public, no-cache", "X-Content-Type-Options": "nosniff"}
 # Nothing but this service's own files, and no script or style in the page itself. Swagger UI
@@ -43,20 +39,14 @@ def require_files():
         raise ConfigError(f"the documentation page lacks {names}: `make run` copies them, API_DOCS=off does without")
 
 
-def contract(document: dict[str, Any], settings: Settings) -> Contract:
-    """Return the contract to enforce; where the page is off its paths are unknown, as any other."""
-    unknown = () if settings.api_docs else ("/openapi.json", "/docs")
-    paths = {path: item for path, item in document["paths"].items() if not path.startswith(unknown)}
-    return Contract({**document, "paths": paths})
-
-
 def routes(document: dict[str, Any], settings: Settings, *others: tuple[str, object]) -> list[tuple[str, object]]:
     """Return the routes of the document and the page, and `others` below /docs; none where it is off."""
     if not settings.api_docs:
         return []
     require_files()
+    served = strict_json.dumps(publication.published(document))
     return [
-        ("/openapi.json", Fixed(strict_json.dumps(published(document)), falcon.MEDIA_JSON, _CONTRACT_HEADERS)),
+        ("/openapi.json", Fixed(served, falcon.MEDIA_JSON, publication.HEADERS)),
         ("/docs", Fixed(_page(document, settings), falcon.MEDIA_HTML, _PAGE_HEADERS)),
         *others,
     ]
@@ -88,7 +78,7 @@ class Fixed:
     def __init__(self, data: bytes, content_type: str, headers: dict[str, str]):
         self._data = data
         self._content_type = content_type
-        self._etag = conditional.entity_tag(hashlib.sha256(data).hexdigest()[:32])
+        self._etag = conditional.content_tag(data)
         self._headers = {**headers, "ETag": self._etag}
 
     def on_get(self, req: Request, resp: falcon.Response):

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import falcon
 
-from common import config, documentation, times
+from common import config, documentation, publication, times
 from common.auth import Authenticator
 from common.config import Settings
 from common.contract import load
@@ -23,7 +23,7 @@ def create_app(settings: Settings, database: Database, clock: Callable[[], datet
     cursors = Cursors(settings)
     document = load("customers")
     app = build_app(
-        documentation.contract(document, settings),
+        publication.enforced(document, settings),
         authenticator,
         [
             ("/health", Health("customers")),

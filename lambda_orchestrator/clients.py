@@ -1,7 +1,7 @@
 """One HTTP call to one of our services, and what its answer means for the saga: Done, Refused or Unknown."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
@@ -20,6 +20,9 @@ _PASSING = frozenset({408, 425, 429})
 _OUR_FAULT = {"authentication_required", "invalid_token", "insufficient_scope", "caller_not_allowed"}
 _OUR_FAULT |= {"not_found", "method_not_allowed"}
 
+# Of a refusal's headers. WWW-Authenticate and Allow come with what is our fault.
+_HANDED_ON = ("Retry-After",)
+
 
 @dataclass(frozen=True)
 class Done:
@@ -31,10 +34,11 @@ class Done:
 
 @dataclass(frozen=True)
 class Refused:
-    """A definitive 4xx: its status and problem document."""
+    """A definitive 4xx: its status, its problem document, and those of its headers that the caller can use."""
 
     status: int
     problem: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,5 +100,6 @@ def _outcome(response: requests.Response, is_expected: Callable[[Any], bool]) ->
         return Unknown()
     # A code that our services don't have comes from somewhere else.
     if 400 <= response.status_code < 500 and isinstance(code, str) and code in REGISTRY.keys() - _OUR_FAULT:
-        return Refused(response.status_code, body)
+        headers = {name: response.headers[name] for name in _HANDED_ON if name in response.headers}
+        return Refused(response.status_code, body, headers)
     return Unknown(is_broken=True)

@@ -12,11 +12,12 @@ import time
 import traceback
 import uuid
 from typing import Any
+from urllib.parse import quote
 
-from common import config, strict_json, times
-from common.api_gateway import GatewayRequest, make_response, read_event
+from common import conditional, config, publication, strict_json, times
+from common.api_gateway import GatewayRequest, make_response, read_event, without_body
 from common.auth import Authenticator, Caller
-from common.contract import Contract, Operation, load
+from common.contract import Operation, load
 from common.problems import MEDIA_TYPE, InternalError, MethodNotAllowed, NotFound, Problem
 from common.tracing import headers_to_pass_on, request_id, trace_id
 from lambda_orchestrator.clients import ServiceClient
@@ -42,6 +43,9 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     except BaseException as ex:  # noqa: BLE001 - also SystemExit: nothing may pass through
         response = _failure(InternalError(), line)
         _log(line, event="failed", trace="".join(traceback.format_exception(ex)))
+    response["headers"]["X-Request-ID"] = line["request_id"]
+    if line.get("method") == "HEAD":
+        response = without_body(response)
     _log(line, event="answered", status=response["statusCode"], duration_ms=round(1000 * (time.monotonic() - started)))
     return response
 
@@ -53,6 +57,7 @@ def _answer(event: dict[str, Any], context: Any, line: dict[str, Any]) -> dict[s
     line["request_id"] = request_id(request.header("X-Request-ID"))
     line["correlation_id"] = line["request_id"]
     line["trace_id"] = trace_id(request.header)
+    line["method"] = request.method
     return _program().answer(request, _seconds_left(context), line)
 
 
@@ -60,7 +65,8 @@ class Program:
     """What is built once and kept from one event to the next."""
 
     def __init__(self, settings: config.Settings, document: dict[str, Any]):
-        self._contract = Contract(document)
+        self._operations = publication.enforced(document, settings).operations
+        self._document = strict_json.dumps(publication.published(document))
         self._authenticator = Authenticator(settings)
         token = settings.service_tokens[0]
         self._saga = Saga(
@@ -73,19 +79,30 @@ class Program:
         operation = self._find_operation(request)
         line["path"] = operation.path
         checked = operation.check(self._authenticator, request.header, request.query_string, lambda: request.body)
-        if checked.caller is None:
-            body = {"ok": True, "status": "ok", "service": "orchestrator"}
-            return make_response(200, _JSON, strict_json.dumps(body), {"X-Request-ID": line["request_id"]})
-        return self._create_and_confirm(checked.caller, checked.body, request, seconds_left, line)
+        if checked.caller is not None:
+            return self._create_and_confirm(checked.caller, checked.body, request, seconds_left, line)
+        if operation.path == "/openapi.json":
+            return self._send_document(checked.headers["If-None-Match"])
+        body = {"ok": True, "status": "ok", "service": "orchestrator"}
+        return make_response(200, _JSON, strict_json.dumps(body), {})
 
     def _find_operation(self, request: GatewayRequest) -> Operation:
-        operations = self._contract.operations
-        if (request.method, request.path) in operations:
-            return operations[request.method, request.path]
-        allowed = [method for method, path in operations if path == request.path]
-        if allowed:
-            raise MethodNotAllowed(headers={"Allow": ", ".join(allowed)})
-        raise NotFound()
+        path = request.path.removesuffix("/")
+        methods = {method: operation for (method, known), operation in self._operations.items() if known == path}
+        if not methods:
+            raise NotFound()
+        if "GET" in methods:
+            methods["HEAD"] = methods["GET"]
+        if request.method not in methods:
+            raise MethodNotAllowed(headers={"Allow": ", ".join(methods)})
+        return methods[request.method]
+
+    def _send_document(self, if_none_match: str | None) -> dict[str, Any]:
+        tag = conditional.content_tag(self._document)
+        headers = {**publication.HEADERS, "ETag": tag}
+        if conditional.is_unmodified(if_none_match, tag):
+            return make_response(304, _JSON, b"", headers)
+        return make_response(200, _JSON, self._document, headers)
 
     def _create_and_confirm(
         self, caller: Caller, body: dict[str, Any], request: GatewayRequest, seconds_left: float, line: dict[str, Any]
@@ -95,14 +112,12 @@ class Program:
         headers = {
             **headers_to_pass_on(request.header, line["request_id"]),
             "X-On-Behalf-Of": caller.actor,
-            "X-Correlation-ID": line["correlation_id"],
+            "X-Correlation-ID": quote(line["correlation_id"], safe=""),  # a header's value is ASCII
         }
         deadline = time.monotonic() + seconds_left
         customer, order, replayed = self._saga.run(body, headers, deadline, functools.partial(_log, line))
-        answer_headers = {"X-Request-ID": line["request_id"]}
-        if replayed:
-            answer_headers["Idempotent-Replayed"] = "true"
-        return make_response(201, _JSON, make_body(line["correlation_id"], customer, order), answer_headers)
+        replay = {"Idempotent-Replayed": "true"} if replayed else {}
+        return make_response(201, _JSON, make_body(line["correlation_id"], customer, order), replay)
 
 
 @functools.cache
@@ -132,8 +147,7 @@ def _failure(problem: Problem, line: dict[str, Any]) -> dict[str, Any]:
     # A refusal stays one; a failure may have happened after the order was made.
     problem.members.setdefault("retryable", problem.status >= 500)
     problem.members.update(success=False, correlationId=line["correlation_id"] or line["request_id"])
-    headers = {"X-Request-ID": line["request_id"], **problem.headers}
-    return make_response(problem.status, MEDIA_TYPE, problem.to_json(line["request_id"]), headers)
+    return make_response(problem.status, MEDIA_TYPE, problem.to_json(line["request_id"]), problem.headers)
 
 
 def _log(line, **fields):

@@ -30,22 +30,21 @@ _CUSTOMER_FIELDS = {"id", "name", "email", "phone"}
 _ORDER_FIELDS = {"id", "customer", "status", "total_cents", "items"}
 
 
+# What the orchestrator says itself. Every other member of a service's problem is handed on.
+_OWN_MEMBERS = {"status", "code", "instance", "request_id"}
+_OWN_MEMBERS |= {"step", "compensation", "retryable", "success", "correlationId"}
+
+
 class StepRefused(Problem):
-    """A step's definitive refusal, passed on with its own status and code."""
+    """A step's definitive refusal, handed on with all that the service says of it."""
 
     def __init__(self, refused: Refused, **members: Any):
-        """Take over what the service's problem document says."""
-        document = refused.problem
+        """Add `members` to those of the service's problem document."""
         self.status = refused.status
-        self.code = document["code"]
-        self.title = document.get("title")
-        super().__init__(
-            document.get("detail"),
-            errors=document.get("errors"),
-            items=document.get("items"),
-            **members,
-            retryable=False,
-        )
+        self.code = refused.problem["code"]
+        super().__init__(headers=refused.headers)
+        handed_on = {name: value for name, value in refused.problem.items() if name not in _OWN_MEMBERS}
+        self.members = {**handed_on, **members, "retryable": False}
 
 
 class Saga:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import falcon
 
-from common import config, documentation, times
+from common import config, documentation, publication, times
 from common.auth import Authenticator
 from common.config import Settings
 from common.contract import load
@@ -32,7 +32,7 @@ def create_app(
     cursors = Cursors(settings)
     document = load("orders")
     app = build_app(
-        documentation.contract(document, settings),
+        publication.enforced(document, settings),
         Authenticator(settings),
         [
             ("/health", Health("orders")),

@@ -130,3 +130,9 @@ def test_every_code_is_in_a_table_and_in_the_description_of_the_schema():
     for name in NAMES:
         description = load(name)["components"]["schemas"]["ProblemCode"]["description"]
         assert set(re.findall(r"[a-z]+(?:_[a-z]+)*", description.partition("One of")[2])) == REGISTRY.keys()
+
+
+def test_orchestrator_may_answer_whatever_a_service_refuses_with():
+    schemas = load("orchestrator")["components"]["schemas"]
+
+    assert schemas["Problem"]["properties"].keys() <= schemas["OrchestratorProblem"]["properties"].keys()

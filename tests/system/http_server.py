@@ -18,7 +18,7 @@ class Server:
                 self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 owner.serve(self)
 
-            do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET
+            do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET
 
             def log_message(self, *arguments, **options):
                 """Say nothing."""

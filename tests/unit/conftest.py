@@ -13,7 +13,7 @@ from lambda_orchestrator import handler
 from lambda_orchestrator.clients import CALL_TIMEOUT, Done, Refused, ServiceClient
 from lambda_orchestrator.handler import Program, handle
 from lambda_orchestrator.saga import Saga
-from tests.contract_client import contract_of
+from tests.contract_client import contract_of, parse_body
 from tests.system.http_server import Server, answer
 
 
@@ -192,7 +192,7 @@ def token(settings):
 
 @pytest.fixture
 def send(program, token):
-    """`send(body, …)` handles an event and returns (response, parsed body), checked against the contract."""
+    """`send(body, …)` handles an event and returns (response, parsed body or None), checked against the contract."""
 
     def handle_event(body=EVENT_BODY, method="POST", path=PATH, query="", milliseconds=6000, token=token, **headers):
         event = {
@@ -205,8 +205,8 @@ def send(program, token):
             "isBase64Encoded": False,
         }
         response = handle(event, Context(milliseconds))
-        answered = json.loads(response["body"])
         sent = {name.lower(): value for name, value in response["headers"].items()}
+        answered = parse_body(sent.get("content-type", ""), response["body"])
         contract_of("orchestrator").check(method, path, response["statusCode"], sent, answered)
         return response, answered
 

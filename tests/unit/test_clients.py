@@ -40,7 +40,9 @@ def test_success_of_the_known_shape_is_done(call, status, headers, replayed):
 def test_definitive_4xx_is_refused(call, status, code):
     problem = make_problem(status, code)
 
-    assert call(Reply(status, problem)) == Refused(status, problem)
+    outcome = call(Reply(status, problem, {"Retry-After": "3", "ETag": '"1"'}))
+
+    assert outcome == Refused(status, problem, {"Retry-After": "3"})
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from common.contract import load
+from common.publication import published
 from lambda_orchestrator.handler import handle
 from tests.unit.conftest import CUSTOMER, EVENT_BODY, PATH, Context, Reply, make_order, make_problem
 
@@ -17,12 +19,12 @@ CONFIRMED = Reply(200, make_order("CONFIRMED"))
 def test_order_is_created_confirmed_and_answered(send, upstream):
     upstream.replies = [FOUND, CREATED, CONFIRMED]
 
-    response, body = send({**EVENT_BODY, "correlation_id": "erp-1"}, **{"x-request-id": "abc"})
+    response, body = send({**EVENT_BODY, "correlation_id": "Bestellung Ü/1"}, **{"x-request-id": "abc"})
 
     order = make_order("CONFIRMED")
     assert response["statusCode"] == 201
     data = {"customer": order.pop("customer"), "order": order}
-    assert body == {"success": True, "correlationId": "erp-1", "data": data}
+    assert body == {"success": True, "correlationId": "Bestellung Ü/1", "data": data}
     assert "Idempotent-Replayed" not in response["headers"]
     assert response["headers"]["X-Request-ID"] == "abc"
 
@@ -30,11 +32,11 @@ def test_order_is_created_confirmed_and_answered(send, upstream):
 def test_calls_name_the_operator_the_request_and_the_correlation(send, upstream, settings):
     upstream.replies = [FOUND, CREATED, CONFIRMED]
 
-    send({**EVENT_BODY, "correlation_id": "erp-1"}, **{"x-request-id": "abc"})
+    send({**EVENT_BODY, "correlation_id": "Bestellung Ü/1"}, **{"x-request-id": "abc"})
 
     names = ("Authorization", "X-On-Behalf-Of", "X-Request-ID", "X-Correlation-ID")
     assert [[headers[name] for name in names] for _, _, headers, _ in upstream.requests] == [
-        [f"Bearer {settings.service_tokens[0]}", "maria", "abc", "erp-1"]
+        [f"Bearer {settings.service_tokens[0]}", "maria", "abc", "Bestellung%20%C3%9C%2F1"]
     ] * 3
     assert [headers["X-Idempotency-Key"] for _, _, headers, _ in upstream.requests] == [None, "the-key", "the-key"]
 
@@ -69,6 +71,16 @@ def test_correlation_id_made_from_the_key_differs_by_key(send, upstream):
     _, second = send({**EVENT_BODY, "idempotency_key": "another"})
 
     assert first["correlationId"] != second["correlationId"]
+
+
+def test_correlation_id_that_is_null_is_as_none(send, upstream):
+    upstream.replies = [FOUND, CREATED, CONFIRMED]
+    _, absent = send()
+    upstream.replies = [FOUND, CREATED, CONFIRMED]
+
+    _, null = send({**EVENT_BODY, "correlation_id": None})
+
+    assert null == absent
 
 
 def test_refusal_of_a_step_is_passed_on(send, upstream):
@@ -113,6 +125,40 @@ def test_health_asks_nobody(send, upstream):
     assert upstream.requests == []
 
 
+def test_slash_at_the_end_of_a_path_is_as_none(send):
+    response, _ = send(method="GET", path="/health/", body="")
+
+    assert response["statusCode"] == 200
+
+
+@pytest.mark.parametrize("path", ["/health", "/openapi.json", "/nowhere", PATH])
+def test_head_is_answered_as_get_but_for_the_body(send, path):
+    get, _ = send(method="GET", path=path, **{"x-request-id": "abc"})
+
+    head, body = send(method="HEAD", path=path, **{"x-request-id": "abc"})
+
+    assert body is None
+    assert head["statusCode"] == get["statusCode"]
+    assert head["headers"] == {**get["headers"], "Content-Length": str(len(get["body"].encode()))}
+
+
+@pytest.mark.parametrize(("method", "path", "allowed"), [("POST", "/health", "GET, HEAD"), ("GET", PATH, "POST")])
+def test_allow_names_the_methods_of_a_path(send, method, path, allowed):
+    response, _ = send(method=method, path=path)
+
+    assert response["headers"]["Allow"] == allowed
+
+
+def test_document_is_open_to_all_and_304_for_who_has_it(send):
+    first, body = send(method="GET", path="/openapi.json", authorization="")
+    again, nothing = send(method="GET", path="/openapi.json", **{"if-none-match": first["headers"]["ETag"]})
+
+    assert body == published(load("orchestrator"))
+    assert first["headers"]["Cache-Control"] == "public, max-age=60"
+    assert (again["statusCode"], nothing) == (304, None)
+    assert "Content-Type" not in again["headers"]
+
+
 def test_format_1_with_a_base64_body_is_answered_too(program, upstream, token):
     upstream.replies = [FOUND, CREATED, CONFIRMED]
     event = {
@@ -130,7 +176,7 @@ def test_format_1_with_a_base64_body_is_answered_too(program, upstream, token):
 def test_log_is_whole_json_lines_without_body_token_or_secret(send, upstream, capsys, token, settings):
     upstream.replies = [FOUND, CREATED, CONFIRMED]
 
-    send({**EVENT_BODY, "correlation_id": "erp-1", "customer_reference": "PO-9"}, **{"x-request-id": "abc"})
+    send({**EVENT_BODY, "correlation_id": "Bestellung Ü/1", "customer_reference": "PO-9"}, **{"x-request-id": "abc"})
 
     output = capsys.readouterr().out
     line = json.loads(output.splitlines()[-1])
@@ -138,7 +184,7 @@ def test_log_is_whole_json_lines_without_body_token_or_secret(send, upstream, ca
     assert {name: line[name] for name in ("service", "request_id", "correlation_id", "status", "actor", "path")} == {
         "service": "orchestrator",
         "request_id": "abc",
-        "correlation_id": "erp-1",
+        "correlation_id": "Bestellung Ü/1",
         "status": 201,
         "actor": "maria",
         "path": PATH,

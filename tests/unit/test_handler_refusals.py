@@ -1,13 +1,15 @@
 """What the Lambda's handler refuses, and that it answers whatever happens."""
 
+import dataclasses
 import json
 
 import pytest
 
 from common import times
 from common.auth import Authenticator
+from common.contract import load
 from lambda_orchestrator import handler
-from lambda_orchestrator.handler import handle
+from lambda_orchestrator.handler import Program, handle
 from tests.unit.conftest import EVENT_BODY, PATH, Context
 
 
@@ -19,7 +21,9 @@ from tests.unit.conftest import EVENT_BODY, PATH, Context
         ({"body": {**EVENT_BODY, "idempotency_key": ""}}, 400, "invalid_request"),
         ({"body": {**EVENT_BODY, "idempotency_key": "a b"}}, 400, "invalid_request"),
         ({"body": {**EVENT_BODY, "colour": "red"}}, 400, "invalid_request"),
-        ({"body": {**EVENT_BODY, "correlation_id": "a b"}}, 400, "invalid_request"),
+        ({"body": {**EVENT_BODY, "correlation_id": ""}}, 400, "invalid_request"),
+        ({"body": {**EVENT_BODY, "correlation_id": "a\n"}}, 400, "invalid_request"),
+        ({"body": {**EVENT_BODY, "correlation_id": "a\x85b"}}, 400, "invalid_request"),
         ({"query": "colour=red"}, 400, "invalid_request"),
         ({"method": "GET", "path": "/health", "query": "colour=red"}, 400, "invalid_request"),
         ({"authorization": ""}, 401, "authentication_required"),
@@ -28,6 +32,8 @@ from tests.unit.conftest import EVENT_BODY, PATH, Context
         ({"content-type": "text/plain"}, 415, "unsupported_media_type"),
         ({"content-encoding": "gzip"}, 415, "unsupported_media_type"),
         ({"path": "/nowhere"}, 404, "not_found"),
+        ({"path": PATH + "//"}, 404, "not_found"),
+        ({"path": "/" + PATH}, 404, "not_found"),
         ({"method": "GET"}, 405, "method_not_allowed"),
     ],
 )
@@ -55,6 +61,15 @@ def test_service_token_may_not_order(send, upstream, settings):
 
     assert (response["statusCode"], body["code"]) == (403, "caller_not_allowed")
     assert upstream.requests == []
+
+
+def test_document_that_is_off_is_404(send, monkeypatch, settings):
+    program = Program(dataclasses.replace(settings, api_docs=False), load("orchestrator"))
+    monkeypatch.setattr(handler, "_program", lambda: program)
+
+    response, body = send(method="GET", path="/openapi.json")
+
+    assert (response["statusCode"], body["code"]) == (404, "not_found")
 
 
 def test_body_that_is_no_base64_is_400(program):

@@ -72,17 +72,15 @@ def test_replay_needs_no_customer(run, time, outcome):
         ("idempotency_key_reused", 422, "create_order"),
     ],
 )
-def test_refused_creation_is_passed_on_and_nothing_else_is_called(run, time, code, status, step):
-    items = [{"product_id": 3, "sku": "A", "requested": 2, "available": 1}]
-    orders = FakeService(time, Refused(status, make_problem(status, code, items=items)))
+def test_refused_creation_is_handed_on_whole_and_nothing_else_is_called(run, time, code, status, step):
+    problem = make_problem(status, code, order_id=7, of_a_later_version={"a": None})
+    orders = FakeService(time, Refused(status, {**problem, "retryable": True, "success": True}, {"Retry-After": "3"}))
 
     with pytest.raises(StepRefused) as caught:
         run(orders)
 
-    document = caught.value.to_document("abc")
-    assert (document["status"], document["code"], document["step"]) == (status, code, step)
-    assert (document["items"], document["retryable"]) == (items, False)
-    assert "compensation" not in document
+    assert caught.value.to_document("abc") == {**problem, "step": step, "retryable": False}
+    assert caught.value.headers == {"Retry-After": "3"}
     assert paths(orders) == ["/orders"]
 
 
