@@ -1,7 +1,8 @@
 """The contract as `/openapi.json` has it: what others build on.
 
 The documents in `openapi/` say exactly what is answered, and the tests hold the programs to it. What is
-published leaves answers open, so that no generated client fails on a field that is added later. Knows no HTTP framework.
+published leaves answers open, so that no generated client fails on a field that is added later. Knows no
+HTTP framework.
 """
 
 import json

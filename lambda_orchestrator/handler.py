@@ -80,7 +80,8 @@ class Program:
         line["path"] = operation.path
         checked = operation.check(self._authenticator, request.header, request.query_string, lambda: request.body)
         if checked.caller is not None:
-            return self._create_and_confirm(checked.caller, checked.body, request, seconds_left, line)
+            # As it was sent: Orders knows a repeat by that.
+            return self._create_and_confirm(checked.caller, checked.sent, request, seconds_left, line)
         if operation.path == "/openapi.json":
             return self._send_document(checked.headers["If-None-Match"])
         body = {"ok": True, "status": "ok", "service": "orchestrator"}

@@ -36,6 +36,12 @@ def test_every_missing_field_is_named():
     assert {(error["pointer"], error["code"]) for error in errors} == {("#/name", "required"), ("#/count", "required")}
 
 
+def test_unknown_field_is_named_by_a_json_pointer():
+    (error,) = errors_of({"type": "object", "properties": {}, "additionalProperties": False}, {"ot/er": 1})
+
+    assert (error["pointer"], error["code"]) == ("#/ot~1er", "additional_properties")
+
+
 def test_errors_are_twenty_at_most():
     assert len(errors_of({"type": "array", "items": {"type": "integer"}}, ["x"] * 100)) == 20
 

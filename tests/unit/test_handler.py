@@ -51,6 +51,14 @@ def test_calls_and_the_log_carry_the_trace(send, upstream, capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
+def test_texts_go_on_as_they_were_sent(send, upstream):
+    upstream.replies = [FOUND, CREATED, CONFIRMED]
+
+    send({**EVENT_BODY, "customer_reference": " Cafe\u0301 "})
+
+    assert upstream.requests[1][3]["customer_reference"] == " Cafe\u0301 "
+
+
 def test_repeat_gives_the_same_bytes_and_says_replayed(send, upstream):
     upstream.replies = [FOUND, CREATED, CONFIRMED]
     first, _ = send()
