@@ -21,7 +21,7 @@ def loads(data: bytes) -> Any:
         value = _decoder.decode(data.decode("utf-8"))
         # Only an escape can make a lone surrogate: the UTF-8 decoder refuses a raw one.
         if b"\\u" in data:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
+            json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
     except (ValueError, RecursionError) as ex:
         # ValueError covers bad UTF-8, bad JSON, and integers past Python's digit limit.
         raise MalformedJson() from ex
