@@ -5,6 +5,7 @@ would be stored as 12:00.
 """
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 # RFC 3339, section 5.6. `fromisoformat` alone also takes "2026-W01" and times without a zone.
@@ -12,6 +13,8 @@ _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-5][0-9])"
 )
 
+
+Clock = Callable[[], datetime]
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - see above
 

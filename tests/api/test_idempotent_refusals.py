@@ -91,24 +91,3 @@ def test_reused_key_is_422_even_while_customers_is_down(orders_api, factory, stu
     other = order_request(customer, (product, 2))
 
     refused((422, "idempotency_key_reused"), orders_api.post, "/orders", json=other, headers=headers)
-
-
-def test_key_whose_first_request_still_runs_is_409_after_a_bounded_wait(
-    orders_api, factory, settings, other_connection, checksum, clock
-):
-    order, key, before = factory.make_order(settings), unique("key"), checksum()
-    cursor = other_connection.cursor()
-    cursor.execute(
-        "INSERT INTO idempotency_keys (caller, operation, idempotency_key, fingerprint, created_at, expires_at)"
-        " VALUES ('operatorToken:demo', 'confirm_order', %s, REPEAT('x', 32), %s, %s)",
-        (key, clock(), clock()),
-    )
-
-    response = orders_api.post(f"/orders/{order['id']}/confirm", headers={"X-Idempotency-Key": key})
-    other_connection.rollback()
-
-    assert refusal(response) == (409, "idempotency_key_in_flight")
-    assert int(response.headers["Retry-After"]) >= 1
-    assert checksum() == before
-    again = orders_api.post(f"/orders/{order['id']}/confirm", headers={"X-Idempotency-Key": key})
-    assert again.status_code == 200
