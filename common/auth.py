@@ -57,11 +57,10 @@ class Caller:
 
 @dataclass(frozen=True)
 class Origin:
-    """Who asks for a change, when, and under which request id: what the audit trail keeps."""
+    """Who asks for a change, and under which request id: what the audit trail keeps."""
 
     actor: str
     request_id: str
-    now: datetime
 
 
 class Authenticator:

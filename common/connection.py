@@ -11,7 +11,7 @@ from mysql.connector import errors
 from mysql.connector.connection_cext import CMySQLConnection
 
 from common.config import DatabaseSettings
-from common.problems import DatabaseUnavailable
+from common.problems import DatabaseUnavailable, IdempotencyKeyInFlight
 
 log = logging.getLogger(__name__)
 
@@ -130,9 +130,13 @@ class Connection:
                 self.drop()
                 raise
 
-    def begin(self) -> Cursor:
-        """Begin a transaction. Nothing has happened yet, so a dead connection costs a new one, no more."""
-        return self.read(_start_transaction)
+    def begin(self, lock: str | None = None) -> Cursor:
+        """Begin a transaction. Nothing has happened yet, so a dead connection costs a new one, no more.
+
+        `lock` is an idempotency key: no other connection to this schema has it from now until
+        `release_locks`. `IdempotencyKeyInFlight` after LOCK_WAIT_SECONDS.
+        """
+        return self.read(_start_transaction, lock)
 
     def commit(self):
         """Commit, or raise `DatabaseUnavailable`: the outcome is unknown then."""
@@ -144,10 +148,18 @@ class Connection:
 
     def roll_back(self):
         """Roll back, one way or the other; raises nothing."""
-        try:
-            self._open().cmd_query("ROLLBACK")
-        except Exception:  # noqa: BLE001 - whatever it is, closing the connection makes the server roll back
-            self.drop()
+        self._give_back("ROLLBACK")
+
+    def release_locks(self):
+        """Let go of what `begin` locked, after the commit or the rollback; raises nothing."""
+        self._give_back("DO RELEASE_ALL_LOCKS()")
+
+    def _give_back(self, statement: str):
+        if self._driver is not None:
+            try:
+                self._driver.cmd_query(statement)
+            except Exception:  # noqa: BLE001 - whatever it is, closing the connection makes the server do it
+                self.drop()
 
     def drop(self):
         """Close it; the next use opens another."""
@@ -167,7 +179,17 @@ class Connection:
         return self._driver
 
 
-def _start_transaction(cursor: Cursor) -> Cursor:
+def _start_transaction(cursor: Cursor, lock: str | None) -> Cursor:
+    if lock is not None:
+        # Named locks are the whole server's, hence the schema. A name has 64 characters at most, hence the hash.
+        # In a further attempt the connection has the lock already, and doesn't wait.
+        cursor.execute(
+            "SELECT GET_LOCK(SHA2(CONCAT_WS(':', DATABASE(), %s), 256), @@innodb_lock_wait_timeout) AS is_locked",
+            (lock,),
+        )
+        (row,) = cursor.fetchall()
+        if not row["is_locked"]:
+            raise IdempotencyKeyInFlight()
     cursor.execute("START TRANSACTION")
     return cursor
 

@@ -38,7 +38,7 @@ ER_DUP_ENTRY = 1062
 ER_NO_SUCH_TABLE = 1146
 
 # The newest migration that this code needs. A newer one may be there: it comes before its code does.
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 
 MAX_ATTEMPTS = 4  # the first and three retries
 # Full jitter: a uniform wait up to base * 2^attempt keeps the losers of one deadlock
@@ -79,16 +79,18 @@ class Database:
             self._permits.put(None)
         self.probe = Probe(settings)
 
-    def transact(self, fn: Callable[[Cursor, *Args], Result], *args: *Args) -> Result:
+    def transact(self, fn: Callable[[Cursor, *Args], Result], *args: *Args, lock: str | None = None) -> Result:
         """Run `fn(tx, *args)` in one transaction and return what it returns.
 
         `fn` runs again, at most three times, after a deadlock or a lock wait that was
         too long; then `Busy` is raised. Anything that `fn` raises rolls back. A failed
         COMMIT is never retried: its outcome is unknown, and `DatabaseUnavailable` says so.
+
+        `lock` is held from before the first attempt until after the last, see `Connection.begin`.
         """
-        for attempt in range(MAX_ATTEMPTS):
-            with self._lend() as connection:
-                tx = connection.begin()
+        with self._lend(lock) as connection:
+            for attempt in range(MAX_ATTEMPTS):
+                tx = connection.begin(lock)
                 try:
                     result = fn(tx, *args)
                 except errors.Error as ex:
@@ -105,8 +107,8 @@ class Database:
                 else:
                     connection.commit()
                     return result
-            if attempt + 1 < MAX_ATTEMPTS:
-                self._sleep(self._jitter(0, BACKOFF_BASE_SECONDS * 2**attempt))
+                if attempt + 1 < MAX_ATTEMPTS:
+                    self._sleep(self._jitter(0, BACKOFF_BASE_SECONDS * 2**attempt))
         raise Busy()
 
     def read(self, fn: Callable[[Cursor, *Args], Result], *args: *Args) -> Result:
@@ -120,7 +122,7 @@ class Database:
             connection.drop()
 
     @contextmanager
-    def _lend(self) -> Iterator[Connection]:
+    def _lend(self, lock: str | None = None) -> Iterator[Connection]:
         if self.probe.is_unanswered():
             self.probe.ask()  # again, or nobody would find out that the database is back
             raise DatabaseUnavailable()
@@ -136,6 +138,8 @@ class Database:
         try:
             yield connection
         finally:
+            if lock is not None:
+                connection.release_locks()
             self._idle.append(connection)
             self._permits.put(None)
 

@@ -15,17 +15,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from mysql.connector import errors
-
 from common import strict_json
 from common.connection import Args, Cursor
-from common.database import ER_LOCK_WAIT_TIMEOUT
+from common.database import Database, unique
 from common.problems import IdempotencyKeyInFlight, IdempotencyKeyReused
+from common.times import Clock
 
 KEY_LIFETIME = timedelta(hours=24)  # spec; the purge job deletes what is older
 
-# Rows of the table idempotency_slots. Once in a thousand times two keys in use share a slot.
-# One then waits some milliseconds for the other.
+# Rows of the table idempotency_slots, see `find_answer`.
 SLOTS = 1000
 
 
@@ -38,6 +36,11 @@ class Key:
     key: str
     fingerprint: bytes  # of method, path and body
 
+    @property
+    def identity(self) -> str:
+        """What no other key has in common with it."""
+        return f"{self.caller}\n{self.operation}\n{self.key}"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -47,7 +50,7 @@ class Answer:
     body: bytes
     target_type: str  # what the change was made to: order, customer, product
     target_id: int
-    etag: str | None = None
+    etag: str | None = None  # sent as ETag
     replayed: bool = False
 
 
@@ -56,69 +59,86 @@ def fingerprint(method: str, path: str, body: Any) -> bytes:
     return hashlib.sha256(b"\n".join((method.encode(), path.encode(), strict_json.canonical(body)))).digest()
 
 
-def once(key: Key | None, now: datetime, work: Callable[[Cursor, *Args], Answer]) -> Callable[[Cursor, *Args], Answer]:
-    """Return `work` as a transaction that has its effect once for `key`, and replays its `Answer` afterwards.
+class _Overtaken(IdempotencyKeyInFlight):
+    """A row of the key was committed since this transaction looked for one.
 
-    Without a key it is `work` itself. With one it locks the key before all else, and raises
-    what `lock_key` does.
+    By a request whose named lock this server doesn't know: before a failover, say, another server had it.
+    """
+
+
+def once(
+    database: Database,
+    clock: Clock,
+    key: Key | None,
+    work: Callable[[Cursor, Clock, *Args], Answer],
+    *args: *Args,
+) -> Answer:
+    """Run `work(tx, clock, *args)` in one transaction that has its effect once for `key`; then replay its `Answer`.
+
+    Raises `IdempotencyKeyReused`, and `IdempotencyKeyInFlight` when the first request with this
+    key takes longer than a lock wait.
     """
     if key is None:
-        return work
+        return database.transact(work, clock, *args)
 
-    def work_or_replay(tx: Cursor, *args: *Args) -> Answer:
-        answer = lock_key(tx, key, now)
+    def work_or_replay(tx: Cursor) -> Answer:
+        answer = find_answer(tx, clock, key)
         if answer is None:
-            answer = work(tx, *args)
-            _insert_answer(tx, key, now, answer)
+            answer = work(tx, clock, *args)
+            _insert_answer(tx, key, clock(), answer)
         return answer
 
-    return work_or_replay
-
-
-def lock_key(tx: Cursor, key: Key, now: datetime) -> Answer | None:
-    """Return the kept `Answer` of a key, or None; until the commit nobody else gets as far with this key.
-
-    Locks the key's slot and row. Raises `IdempotencyKeyReused`, and `IdempotencyKeyInFlight`
-    when the first request with this key takes longer than a lock wait.
-    """
-    # Equal keys queue at their slot, whose row never changes. A row of the key's own would be
-    # rolled back with a refusal, and its waiters then deadlock at the gap where it was. The
-    # outer join reads the slot first, and so the key when the queue is over.
-    identity = f"{key.caller}\n{key.operation}\n{key.key}".encode()
-    slot = int.from_bytes(hashlib.sha256(identity).digest()[:8]) % SLOTS
     try:
-        tx.execute(
-            """
-            SELECT k.fingerprint, k.target_type, k.target_id, k.status, k.response_body, k.expires_at
-              FROM idempotency_slots AS s
-              LEFT JOIN idempotency_keys AS k
-                ON k.caller = %s AND k.operation = %s AND k.idempotency_key = %s
-             WHERE s.slot = %s
-               FOR UPDATE
-            """,
-            (key.caller, key.operation, key.key, slot),
-        )
-    except errors.Error as ex:
-        if ex.errno == ER_LOCK_WAIT_TIMEOUT:
-            raise IdempotencyKeyInFlight() from ex
-        raise
+        return database.transact(work_or_replay, lock=key.identity)
+    except _Overtaken:
+        # The row is there now, and is replayed.
+        return database.transact(work_or_replay, lock=key.identity)
+
+
+def find_answer(tx: Cursor, clock: Clock, key: Key) -> Answer | None:
+    """Return the kept `Answer` of a key, or None; raises `IdempotencyKeyReused`.
+
+    `tx` has the key's lock (`transact(…, lock=key.identity)`). An expired row is deleted.
+    """
+    # The version before may run beside this one during a deployment. It knows no named lock: its requests queue at a
+    # slot, FOR UPDATE. FOR SHARE waits for them, and lets them wait, but not for each other. A later release, beside
+    # which it can't run any more, needs no slots.
+    slot = int.from_bytes(hashlib.sha256(key.identity.encode()).digest()[:8]) % SLOTS
+    tx.execute(
+        """
+        SELECT k.fingerprint, k.target_type, k.target_id, k.status, k.response_body, k.etag, k.expires_at
+          FROM idempotency_slots AS s
+          LEFT JOIN idempotency_keys AS k
+            ON k.caller = %s AND k.operation = %s AND k.idempotency_key = %s
+         WHERE s.slot = %s
+           FOR SHARE
+        """,
+        (key.caller, key.operation, key.key, slot),
+    )
     (row,) = tx.fetchall()
-    if row["expires_at"] is None or row["expires_at"] <= now:
+    if row["expires_at"] is None:
+        return None
+    if row["expires_at"] <= clock():
+        tx.execute(
+            "DELETE FROM idempotency_keys WHERE caller = %s AND operation = %s AND idempotency_key = %s",
+            (key.caller, key.operation, key.key),
+        )
         return None
     if bytes(row["fingerprint"]) != key.fingerprint:
         raise IdempotencyKeyReused()
-    return Answer(row["status"], bytes(row["response_body"]), row["target_type"], row["target_id"], replayed=True)
+    body = bytes(row["response_body"])
+    return Answer(row["status"], body, row["target_type"], row["target_id"], row["etag"], replayed=True)
 
 
 def _insert_answer(tx: Cursor, key: Key, now: datetime, answer: Answer):
-    # REPLACE, for the place may be taken by an expired one.
-    tx.execute(
-        """
-        REPLACE INTO idempotency_keys
-               (caller, operation, idempotency_key, fingerprint,
-                target_type, target_id, status, response_body, created_at, expires_at)
-        VALUES (%(caller)s, %(operation)s, %(key)s, %(fingerprint)s,
-                %(target_type)s, %(target_id)s, %(status)s, %(body)s, %(created_at)s, %(expires_at)s)
-        """,
-        {**vars(key), **vars(answer), "created_at": now, "expires_at": now + KEY_LIFETIME},
-    )
+    with unique("PRIMARY", _Overtaken):
+        tx.execute(
+            """
+            INSERT INTO idempotency_keys
+                   (caller, operation, idempotency_key, fingerprint,
+                    target_type, target_id, status, response_body, etag, created_at, expires_at)
+            VALUES (%(caller)s, %(operation)s, %(key)s, %(fingerprint)s,
+                    %(target_type)s, %(target_id)s, %(status)s, %(body)s, %(etag)s, %(created_at)s, %(expires_at)s)
+            """,
+            {**vars(key), **vars(answer), "created_at": now, "expires_at": now + KEY_LIFETIME},
+        )

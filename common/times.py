@@ -4,7 +4,10 @@ Naive, because the driver drops a datetime's zone without a word: an aware 12:00
 would be stored as 12:00.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+
+Clock = Callable[[], datetime]
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - see above
 

@@ -1,8 +1,5 @@
 """The Customers API: every route on one screen. gunicorn loads `customers.app:get_app()`."""
 
-from collections.abc import Callable
-from datetime import datetime
-
 import falcon
 
 from common import config, documentation, publication, times
@@ -12,12 +9,13 @@ from common.contract import load
 from common.database import Database
 from common.health import Health, Readiness
 from common.pagination import Cursors
+from common.times import Clock
 from common.web import build_app
 from customers.customer_resources import CustomerCollection, CustomerItem, InternalCustomer
 from customers.token_resource import Token
 
 
-def create_app(settings: Settings, database: Database, clock: Callable[[], datetime] = times.utc_now) -> falcon.App:
+def create_app(settings: Settings, database: Database, clock: Clock = times.utc_now) -> falcon.App:
     """Build the app from its collaborators; opens nothing."""
     authenticator = Authenticator(settings)
     cursors = Cursors(settings)

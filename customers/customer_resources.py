@@ -1,8 +1,6 @@
 """Customers over HTTP."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 import falcon
 from falcon import Response
@@ -11,6 +9,7 @@ from common import conditional, web
 from common.database import Database
 from common.idempotency import once
 from common.pagination import Cursors
+from common.times import Clock
 from common.web import Request
 from customers import store, workflows
 from customers.representations import customer_to_json, internal_customer_to_json
@@ -22,7 +21,7 @@ class CustomerCollection:
 
     database: Database
     cursors: Cursors
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def on_get(self, req: Request, resp: Response):
         """List living customers in id order."""
@@ -37,9 +36,7 @@ class CustomerCollection:
 
     def on_post(self, req: Request, resp: Response):
         """Add a customer."""
-        now = self.clock()
-        create = once(req.context.key, now, workflows.create_customer)
-        answer = self.database.transact(create, req.context.body, now)
+        answer = once(self.database, self.clock, req.context.key, workflows.create_customer, req.context.body)
         web.send_answer(resp, answer, location="/customers/{}")
 
 
@@ -48,7 +45,7 @@ class CustomerItem:
     """`/customers/{customer_id}`"""
 
     database: Database
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def on_get(self, req: Request, resp: Response, customer_id: int):
         """Show one customer, or 304."""
@@ -59,14 +56,20 @@ class CustomerItem:
 
     def on_put(self, req: Request, resp: Response, customer_id: int):
         """Replace the fields given."""
-        answer = self.database.transact(
-            workflows.update_customer, customer_id, req.context.body, req.context.headers["If-Match"], self.clock()
+        answer = once(
+            self.database,
+            self.clock,
+            req.context.key,
+            workflows.update_customer,
+            customer_id,
+            req.context.body,
+            req.context.headers["If-Match"],
         )
         web.send_answer(resp, answer)
 
     def on_delete(self, req: Request, resp: Response, customer_id: int):
         """Delete softly."""
-        self.database.transact(workflows.delete_customer, customer_id, req.context.headers["If-Match"], self.clock())
+        self.database.transact(workflows.delete_customer, self.clock, customer_id, req.context.headers["If-Match"])
         resp.status = falcon.HTTP_204
 
 

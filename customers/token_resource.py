@@ -1,8 +1,6 @@
 """`/auth/token`: an operator's name and password for a token."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from falcon import Response
 
@@ -10,6 +8,7 @@ from common import web
 from common.auth import TOKEN_SECONDS, Authenticator
 from common.database import Database
 from common.problems import InvalidCredentials
+from common.times import Clock
 from common.web import Request
 from customers import operators
 
@@ -20,7 +19,7 @@ class Token:
 
     database: Database
     authenticator: Authenticator
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def on_post(self, req: Request, resp: Response):
         """Log in; an unknown name and a wrong password take the same time and look the same."""

@@ -1,19 +1,20 @@
 """The rules of customers: each function is the body of one transaction."""
 
-from datetime import datetime
 from typing import Any
 
 from common import conditional, strict_json
 from common.connection import Cursor, Row
 from common.idempotency import Answer
 from common.problems import CustomerNotFound
+from common.times import Clock
 from customers import store
 from customers.representations import customer_to_json
 
 
-def create_customer(tx: Cursor, customer: dict[str, Any], now: datetime) -> Answer:
+def create_customer(tx: Cursor, clock: Clock, customer: dict[str, Any]) -> Answer:
     """Add a customer; raises `EmailTaken`."""
     # Locks: none but the new row.
+    now = clock()
     row = {
         "name": customer["name"],
         "email": customer["email"],
@@ -35,26 +36,26 @@ def get_customer(tx: Cursor, customer_id: int) -> Row:
 
 
 def update_customer(
-    tx: Cursor, customer_id: int, changes: dict[str, Any], if_match: str | None, now: datetime
+    tx: Cursor, clock: Clock, customer_id: int, changes: dict[str, Any], if_match: str | None
 ) -> Answer:
     """Replace the fields given.
 
     Raises `CustomerNotFound`, `PreconditionFailed`, `EmailTaken`.
     """
-    # Locks: customer.
+    # Locks: (idempotency key,) customer.
     old = _lock_living(tx, customer_id, if_match)
-    row: Row = {**old, **changes, "updated_at": now, "version": old["version"] + 1}
+    row: Row = {**old, **changes, "updated_at": clock(), "version": old["version"] + 1}
     store.update_customer(tx, row)
     store.SEARCH.update(tx, old, row)
     etag = conditional.entity_tag(row["version"])
     return Answer(200, strict_json.dumps(customer_to_json(row)), "customer", customer_id, etag)
 
 
-def delete_customer(tx: Cursor, customer_id: int, if_match: str | None, now: datetime):
+def delete_customer(tx: Cursor, clock: Clock, customer_id: int, if_match: str | None):
     """Hide a customer and free its email; raises `CustomerNotFound`, `PreconditionFailed`."""
     # Locks: customer.
     row = _lock_living(tx, customer_id, if_match)
-    store.update_customer_deleted(tx, customer_id, now)
+    store.update_customer_deleted(tx, customer_id, clock())
     store.SEARCH.delete(tx, row)
 
 

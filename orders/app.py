@@ -1,8 +1,5 @@
 """The Orders API: every route on one screen. gunicorn loads `orders.app:get_app()`."""
 
-from collections.abc import Callable
-from datetime import datetime
-
 import falcon
 
 from common import config, documentation, publication, times
@@ -12,6 +9,7 @@ from common.contract import load
 from common.database import Database
 from common.health import Health, Readiness
 from common.pagination import Cursors
+from common.times import Clock
 from common.web import build_app
 from orders.customers_client import CustomersClient
 from orders.documentation_resources import DocumentationToken
@@ -26,7 +24,7 @@ from orders.product_resources import ProductCollection, ProductItem
 
 
 def create_app(
-    settings: Settings, database: Database, customers: CustomersClient, clock: Callable[[], datetime] = times.utc_now
+    settings: Settings, database: Database, customers: CustomersClient, clock: Clock = times.utc_now
 ) -> falcon.App:
     """Build the app from its collaborators; opens nothing."""
     cursors = Cursors(settings)

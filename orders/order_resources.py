@@ -1,8 +1,6 @@
 """Orders over HTTP."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from falcon import Response
 
@@ -12,6 +10,7 @@ from common.config import Settings
 from common.database import Database
 from common.idempotency import once
 from common.pagination import Cursors
+from common.times import Clock
 from common.tracing import headers_to_pass_on
 from common.web import Request
 from orders import order_store, order_workflows
@@ -27,7 +26,7 @@ class OrderCollection:
     customers: CustomersClient
     cursors: Cursors
     settings: Settings
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def on_get(self, req: Request, resp: Response):
         """List orders, newest first."""
@@ -60,11 +59,12 @@ class OrderCollection:
         """Create an order."""
         answer = order_workflows.place_order(
             self.database,
+            self.clock,
             self.customers,
             headers_to_pass_on(req.get_header, req.context.request_id),
             req.context.key,
-            _origin(req, self.clock()),
             req.context.body,
+            _origin(req),
             self.settings,
         )
         web.send_answer(resp, answer, location="/orders/{}")
@@ -76,7 +76,7 @@ class OneOrder:
 
     database: Database
     settings: Settings
-    clock: Callable[[], datetime]
+    clock: Clock
 
 
 class OrderItem(OneOrder):
@@ -96,9 +96,15 @@ class OrderConfirmation(OneOrder):
 
     def on_post(self, req: Request, resp: Response, order_id: int):
         """Confirm."""
-        origin = _origin(req, self.clock())
-        confirm = once(req.context.key, origin.now, order_workflows.confirm_order)
-        answer = self.database.transact(confirm, order_id, origin, self.settings)
+        answer = once(
+            self.database,
+            self.clock,
+            req.context.key,
+            order_workflows.confirm_order,
+            order_id,
+            _origin(req),
+            self.settings,
+        )
         web.send_answer(resp, answer)
 
 
@@ -107,9 +113,16 @@ class OrderCancellation(OneOrder):
 
     def on_post(self, req: Request, resp: Response, order_id: int):
         """Cancel."""
-        origin = _origin(req, self.clock())
-        cancel = once(req.context.key, origin.now, order_workflows.cancel_order)
-        answer = self.database.transact(cancel, order_id, req.context.body.get("reason"), origin, self.settings)
+        answer = once(
+            self.database,
+            self.clock,
+            req.context.key,
+            order_workflows.cancel_order,
+            order_id,
+            req.context.body.get("reason"),
+            _origin(req),
+            self.settings,
+        )
         web.send_answer(resp, answer)
 
 
@@ -132,5 +145,5 @@ class OrderEventCollection:
     on_head = on_get
 
 
-def _origin(req: Request, now: datetime) -> Origin:
-    return Origin(req.context.caller.actor, req.context.request_id, now)
+def _origin(req: Request) -> Origin:
+    return Origin(req.context.caller.actor, req.context.request_id)

@@ -124,14 +124,16 @@ def insert_order_items(tx: Cursor, order_id: int, items: list[Row]):
     )
 
 
-def insert_order_event(tx: Cursor, order_id: int, event_type: str, origin: Origin, reason: str | None = None):
+def insert_order_event(
+    tx: Cursor, order_id: int, event_type: str, origin: Origin, now: datetime, reason: str | None = None
+):
     """Add a row to the audit trail, with the cursor of the change that it tells of."""
     tx.execute(
         """
         INSERT INTO order_events (order_id, type, actor, reason, request_id, created_at)
         VALUES (%s, %s, %s, %s, %s, %s)
         """,
-        (order_id, event_type, origin.actor, reason, origin.request_id, origin.now),
+        (order_id, event_type, origin.actor, reason, origin.request_id, now),
     )
 
 

@@ -1,6 +1,7 @@
 """The rules of orders: each function but `place_order` is the body of one transaction.
 
-Locks are taken in one order everywhere: idempotency key, order, products by id.
+Locks are taken in one order everywhere: idempotency key, order, products by id. The clock is read after the last of
+them, for a wait may outlast the cancel window, and other orders may be made meanwhile.
 """
 
 from datetime import timedelta
@@ -11,7 +12,7 @@ from common.auth import Origin
 from common.config import Settings
 from common.connection import Cursor, Row
 from common.database import Database
-from common.idempotency import Answer, Key, lock_key, once
+from common.idempotency import Answer, Key, find_answer, once
 from common.problems import (
     InsufficientStock,
     OrderNotFound,
@@ -20,6 +21,7 @@ from common.problems import (
     ProductNotFound,
 )
 from common.schemas import MAX_ERRORS
+from common.times import Clock
 from orders import lifecycle, order_store, product_store
 from orders.customers_client import CustomersClient
 from orders.representations import order_to_json, shortage_to_json
@@ -27,11 +29,12 @@ from orders.representations import order_to_json, shortage_to_json
 
 def place_order(
     database: Database,
+    clock: Clock,
     customers: CustomersClient,
     headers: dict[str, str],
     key: Key | None,
-    origin: Origin,
     request: dict[str, Any],
+    origin: Origin,
     settings: Settings,
 ) -> Answer:
     """Check the customer, then create the order; returns an `Answer`.
@@ -42,15 +45,15 @@ def place_order(
     try:
         customer = customers.fetch(request["customer_id"], headers)
     except Problem:
-        replay = database.transact(lock_key, key, origin.now) if key else None
+        replay = database.transact(find_answer, clock, key, lock=key.identity) if key else None
         if replay is None:
             raise
         return replay
-    return database.transact(once(key, origin.now, create_order), customer, request, origin, settings)
+    return once(database, clock, key, create_order, customer, request, origin, settings)
 
 
 def create_order(
-    tx: Cursor, customer: dict[str, Any], request: dict[str, Any], origin: Origin, settings: Settings
+    tx: Cursor, clock: Clock, customer: dict[str, Any], request: dict[str, Any], origin: Origin, settings: Settings
 ) -> Answer:
     """Create an order and take its stock; `customer` is what the order keeps of it.
 
@@ -59,6 +62,7 @@ def create_order(
     # Locks: (idempotency key,) products by id.
     quantities = merge_lines(request["items"])
     products = {row["id"]: row for row in product_store.lock_products(tx, list(quantities))}
+    now = clock()
     _require_available(products, quantities, request["items"])
     items = [_line(products[product_id], qty) for product_id, qty in quantities.items()]
     ttl = settings.order_ttl_seconds
@@ -71,48 +75,53 @@ def create_order(
         "status": "CREATED",
         "total_cents": sum(item["subtotal_cents"] for item in items),
         "version": 1,
-        "created_at": origin.now,
+        "created_at": now,
         "confirmed_at": None,
         "canceled_at": None,
-        "expires_at": origin.now + timedelta(seconds=ttl) if ttl else None,
+        "expires_at": now + timedelta(seconds=ttl) if ttl else None,
     }
     row["id"] = order_store.insert_order(tx, row)
     order_store.insert_order_items(tx, row["id"], items)
-    product_store.update_stock(tx, {product_id: -qty for product_id, qty in quantities.items()}, origin.now)
-    order_store.insert_order_event(tx, row["id"], "created", origin)
-    return _answer(201, row, items, origin, settings)
+    product_store.update_stock(tx, {product_id: -qty for product_id, qty in quantities.items()}, now)
+    order_store.insert_order_event(tx, row["id"], "created", origin, now)
+    return _answer(201, row, items, now, settings)
 
 
-def confirm_order(tx: Cursor, order_id: int, origin: Origin, settings: Settings) -> Answer:
+def confirm_order(tx: Cursor, clock: Clock, order_id: int, origin: Origin, settings: Settings) -> Answer:
     """Confirm an order; one that is confirmed already stays as it is.
 
     Raises `OrderNotFound`, `OrderStateConflict`.
     """
     # Locks: (idempotency key,) order.
     row, items = _order(order_store.lock_order(tx, order_id))
+    now = clock()
     if not lifecycle.is_done(row, "confirm"):
-        status = lifecycle.require(row, "confirm", origin.now, settings.cancel_window_seconds)
-        row.update(status=status, confirmed_at=origin.now, version=row["version"] + 1)
+        status = lifecycle.require(row, "confirm", now, settings.cancel_window_seconds)
+        row.update(status=status, confirmed_at=now, version=row["version"] + 1)
         order_store.update_order_status(tx, row)
-        order_store.insert_order_event(tx, order_id, "confirmed", origin)
-    return _answer(200, row, items, origin, settings)
+        order_store.insert_order_event(tx, order_id, "confirmed", origin, now)
+    return _answer(200, row, items, now, settings)
 
 
-def cancel_order(tx: Cursor, order_id: int, reason: str | None, origin: Origin, settings: Settings) -> Answer:
+def cancel_order(
+    tx: Cursor, clock: Clock, order_id: int, reason: str | None, origin: Origin, settings: Settings
+) -> Answer:
     """Cancel an order and restore its stock; one that is canceled already stays as it is.
 
     Raises `OrderNotFound`, `CancelWindowClosed`.
     """
     # Locks: (idempotency key,) order, products by id.
     row, items = _order(order_store.lock_order(tx, order_id))
-    if not lifecycle.is_done(row, "cancel"):
-        status = lifecycle.require(row, "cancel", origin.now, settings.cancel_window_seconds)
-        product_store.lock_products(tx, [item["product_id"] for item in items])
-        row.update(status=status, canceled_at=origin.now, version=row["version"] + 1)
-        order_store.update_order_status(tx, row)
-        product_store.update_stock(tx, {item["product_id"]: item["qty"] for item in items}, origin.now)
-        order_store.insert_order_event(tx, order_id, "canceled", origin, reason)
-    return _answer(200, row, items, origin, settings)
+    if lifecycle.is_done(row, "cancel"):
+        return _answer(200, row, items, clock(), settings)
+    product_store.lock_products(tx, [item["product_id"] for item in items])
+    now = clock()
+    status = lifecycle.require(row, "cancel", now, settings.cancel_window_seconds)
+    row.update(status=status, canceled_at=now, version=row["version"] + 1)
+    order_store.update_order_status(tx, row)
+    product_store.update_stock(tx, {item["product_id"]: item["qty"] for item in items}, now)
+    order_store.insert_order_event(tx, order_id, "canceled", origin, now, reason)
+    return _answer(200, row, items, now, settings)
 
 
 def get_order(tx: Cursor, order_id: int) -> tuple[Row, list[Row]]:
@@ -177,6 +186,6 @@ def _order(lines: list[Row]) -> tuple[Row, list[Row]]:
     return dict(lines[0]), lines
 
 
-def _answer(status, row, items, origin, settings):
-    document = order_to_json(row, items, origin.now, settings.cancel_window_seconds)
+def _answer(status, row, items, now, settings):
+    document = order_to_json(row, items, now, settings.cancel_window_seconds)
     return Answer(status, strict_json.dumps(document), "order", row["id"])

@@ -1,8 +1,6 @@
 """Products over HTTP."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from falcon import Response
 
@@ -10,6 +8,7 @@ from common import conditional, web
 from common.database import Database
 from common.idempotency import once
 from common.pagination import Cursors
+from common.times import Clock
 from common.web import Request
 from orders import product_store, product_workflows
 from orders.representations import product_to_json
@@ -21,7 +20,7 @@ class ProductCollection:
 
     database: Database
     cursors: Cursors
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def on_get(self, req: Request, resp: Response):
         """List products in id order."""
@@ -36,9 +35,7 @@ class ProductCollection:
 
     def on_post(self, req: Request, resp: Response):
         """Add a product."""
-        now = self.clock()
-        create = once(req.context.key, now, product_workflows.create_product)
-        answer = self.database.transact(create, req.context.body, now)
+        answer = once(self.database, self.clock, req.context.key, product_workflows.create_product, req.context.body)
         web.send_answer(resp, answer, location="/products/{}")
 
 
@@ -47,7 +44,7 @@ class ProductItem:
     """`/products/{product_id}`"""
 
     database: Database
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def on_get(self, req: Request, resp: Response, product_id: int):
         """Show one product, or 304."""
@@ -58,11 +55,13 @@ class ProductItem:
 
     def on_patch(self, req: Request, resp: Response, product_id: int):
         """Change the fields given; `stock_delta` adds to what is there."""
-        answer = self.database.transact(
+        answer = once(
+            self.database,
+            self.clock,
+            req.context.key,
             product_workflows.update_product,
             product_id,
             req.context.body,
             req.context.headers["If-Match"],
-            self.clock(),
         )
         web.send_answer(resp, answer)

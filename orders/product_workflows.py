@@ -1,19 +1,20 @@
 """The rules of products and stock: each function is the body of one transaction."""
 
-from datetime import datetime
 from typing import Any
 
 from common import conditional, strict_json
 from common.connection import Cursor, Row
 from common.idempotency import Answer
 from common.problems import InsufficientStock, ProductNotFound
+from common.times import Clock
 from orders import product_store
 from orders.representations import product_to_json, shortage_to_json
 
 
-def create_product(tx: Cursor, product: dict[str, Any], now: datetime) -> Answer:
+def create_product(tx: Cursor, clock: Clock, product: dict[str, Any]) -> Answer:
     """Add a product; raises `SkuTaken`."""
     # Locks: none but the new row.
+    now = clock()
     row = {
         "sku": product["sku"],
         "name": product["name"],
@@ -36,13 +37,13 @@ def get_product(tx: Cursor, product_id: int) -> Row:
     return row
 
 
-def update_product(tx: Cursor, product_id: int, changes: dict[str, Any], if_match: str | None, now: datetime) -> Answer:
+def update_product(tx: Cursor, clock: Clock, product_id: int, changes: dict[str, Any], if_match: str | None) -> Answer:
     """Change the fields given.
 
     `stock` sets and `stock_delta` adds; the contract lets only one of them through.
     Raises `ProductNotFound`, `PreconditionFailed`, `InsufficientStock`, `SkuTaken`.
     """
-    # Locks: product.
+    # Locks: (idempotency key,) product.
     rows = product_store.lock_products(tx, [product_id])
     if not rows:
         raise ProductNotFound()
@@ -52,7 +53,7 @@ def update_product(tx: Cursor, product_id: int, changes: dict[str, Any], if_matc
     if old["stock"] + delta < 0:
         raise InsufficientStock(items=[shortage_to_json(old, -delta)])
     fields = {name: value for name, value in changes.items() if name != "stock_delta"}
-    row: Row = {**old, "stock": old["stock"] + delta, **fields, "version": old["version"] + 1, "updated_at": now}
+    row: Row = {**old, "stock": old["stock"] + delta, **fields, "version": old["version"] + 1, "updated_at": clock()}
     product_store.update_product(tx, row)
     product_store.SEARCH.update(tx, old, row)
     etag = conditional.entity_tag(row["version"])

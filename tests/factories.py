@@ -31,7 +31,7 @@ class Factory:
         """Return a customer as the API shows it."""
         name = unique("customer")
         customer = {"name": name, "email": f"{name}@example.test", "phone": None, **overrides}
-        answer = self._database.transact(customer_workflows.create_customer, customer, self._clock())
+        answer = self._database.transact(customer_workflows.create_customer, self._clock, customer)
         return strict_json.loads(answer.body)
 
     def make_product(self, **overrides):
@@ -39,12 +39,10 @@ class Factory:
         sku = unique("SKU")
         product = {"sku": sku, "name": f"Product {sku}", "price_cents": 1000, "stock": 100, **overrides}
         active = product.pop("active", True)
-        answer = self._database.transact(product_workflows.create_product, product, self._clock())
+        answer = self._database.transact(product_workflows.create_product, self._clock, product)
         made = strict_json.loads(answer.body)
         if not active:
-            self._database.transact(
-                product_workflows.update_product, made["id"], {"active": False}, None, self._clock()
-            )
+            self._database.transact(product_workflows.update_product, self._clock, made["id"], {"active": False}, None)
         return made
 
     def make_order(self, settings, customer=None, items=None, **overrides):
@@ -53,8 +51,8 @@ class Factory:
         items = items or [{"product_id": self.make_product()["id"], "qty": 1}]
         request = {"customer_id": customer["id"], "items": items, **overrides}
         snapshot = {name: customer[name] for name in ("id", "name", "email", "phone")}
-        origin = Origin("demo", "factory", self._clock())
-        answer = self._database.transact(order_workflows.create_order, snapshot, request, origin, settings)
+        origin = Origin("demo", "factory")
+        answer = self._database.transact(order_workflows.create_order, self._clock, snapshot, request, origin, settings)
         return strict_json.loads(answer.body)
 
     def make_operator(self, password, role="operator", active=True):

@@ -149,17 +149,20 @@ def refused(checksum):
     return check
 
 
-KEYED_OPERATIONS = ["create_customer", "create_product", "create_order", "confirm_order", "cancel_order"]
+KEYED_OPERATIONS = [
+    *("create_customer", "create_product", "create_order"),
+    *("confirm_order", "cancel_order", "update_customer", "update_product"),
+]
 
 
 class Call:
     """One keyed request that can be sent again and again."""
 
-    def __init__(self, api, path, body, other_body):
-        self.api, self.path, self.body, self.other_body = api, path, body, other_body
+    def __init__(self, api, path, body, other_body, method="POST"):
+        self.api, self.path, self.body, self.other_body, self.method = api, path, body, other_body, method
 
-    def send(self, body=None, path=None, token=..., **headers):
-        return self.api.post(path or self.path, json=body or self.body, token=token, headers=headers)
+    def send(self, body=None, token=..., **headers):
+        return self.api.request(self.method, self.path, json=body or self.body, token=token, headers=headers)
 
 
 @pytest.fixture
@@ -186,7 +189,15 @@ def calls(customers_api, orders_api, factory, settings):
         path = f"/orders/{factory.make_order(settings)['id']}/cancel"
         return Call(orders_api, path, {"reason": "one"}, {"reason": "two"})
 
-    made = (create_customer, create_product, create_order, confirm_order, cancel_order)
+    def update_customer():
+        path = f"/customers/{factory.make_customer()['id']}"
+        return Call(customers_api, path, {"phone": "111"}, {"phone": "222"}, "PUT")
+
+    def update_product():
+        path = f"/products/{factory.make_product()['id']}"
+        return Call(orders_api, path, {"stock_delta": 1}, {"stock_delta": 2}, "PATCH")
+
+    made = (create_customer, create_product, create_order, confirm_order, cancel_order, update_customer, update_product)
     return dict(zip(KEYED_OPERATIONS, made, strict=True))
 
 

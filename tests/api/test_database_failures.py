@@ -16,13 +16,13 @@ class InterruptedDatabase(Database):
         super().__init__(settings)
         self._before_commit = before_commit
 
-    def transact(self, fn, *args):
+    def transact(self, fn, *args, **options):
         def interrupted(tx):
             result = fn(tx, *args)
             self._before_commit(tx)
             return result
 
-        return super().transact(interrupted)
+        return super().transact(interrupted, **options)
 
 
 def test_connection_killed_in_the_middle_is_503_and_rolls_back(make_orders_api, make_database, factory, kill, refused):

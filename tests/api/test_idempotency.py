@@ -8,6 +8,7 @@ from tests.api.conftest import KEYED_OPERATIONS
 from tests.factories import unique
 
 CREATIONS = KEYED_OPERATIONS[:3]
+TOLD = ("Location", "ETag")  # headers that say something of what was changed
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def is_replay(response):
 
 
 @for_every_operation
-def test_repeat_replays_status_body_and_location_and_writes_nothing(call, checksum, clock):
+def test_repeat_replays_status_headers_and_body_and_writes_nothing(call, checksum, clock):
     headers = {"X-Idempotency-Key": unique("key")}
     first = call.send(**headers)
     before = checksum()
@@ -35,7 +36,7 @@ def test_repeat_replays_status_body_and_location_and_writes_nothing(call, checks
     assert first.status_code in (200, 201)
     assert (is_replay(first), is_replay(second)) == (False, True)
     assert (second.status_code, second.content) == (first.status_code, first.content)
-    assert second.headers.get("Location") == first.headers.get("Location")
+    assert [second.headers.get(name) for name in TOLD] == [first.headers.get(name) for name in TOLD]
     assert checksum() == before
 
 
@@ -91,7 +92,7 @@ def test_keys_that_differ_in_case_are_different_keys(call, calls, request):
     assert not is_replay(response)
 
 
-@pytest.mark.parametrize("call", [*CREATIONS, "cancel_order"], indirect=True)
+@pytest.mark.parametrize("call", [*CREATIONS, "cancel_order", "update_product"], indirect=True)
 def test_key_with_another_body_is_422_and_writes_nothing(call, refused):
     headers = {"X-Idempotency-Key": unique("key")}
     call.send(**headers)
@@ -113,8 +114,22 @@ def test_one_text_serves_every_operation(calls):
 
     answers = [calls[operation]().send(**headers) for operation in KEYED_OPERATIONS]
 
-    assert [answer.status_code for answer in answers] == [201, 201, 201, 200, 200]
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 200, 200, 200, 200]
     assert not any(map(is_replay, answers))
+
+
+def test_repeated_delta_with_a_key_and_an_old_tag_adds_once(orders_api, factory):
+    product = factory.make_product(stock=5)
+    path = f"/products/{product['id']}"
+    headers = {"X-Idempotency-Key": unique("key"), "If-Match": orders_api.get(path).headers["ETag"]}
+    first = orders_api.patch(path, json={"stock_delta": 3}, headers=headers)
+    orders_api.patch(path, json={"stock_delta": 10})
+
+    second = orders_api.patch(path, json={"stock_delta": 3}, headers=headers)
+
+    assert (second.status_code, second.json["stock"]) == (200, 8)
+    assert second.headers["ETag"] == first.headers["ETag"]
+    assert factory.stock_of(product["id"]) == 18
 
 
 def test_key_of_another_operator_is_another_key(calls, make_token):

@@ -12,7 +12,7 @@ import pytest
 
 from bench.fill import Sizes, run_fill
 from common.database import Database
-from common.idempotency import Answer, Key, lock_key, once
+from common.idempotency import Answer, Key, find_answer, once
 from customers import store
 from orders import order_store, product_store
 from tests.conftest import connect, migrate
@@ -200,9 +200,9 @@ def test_products_of_an_order_are_found_and_locked_by_their_ids(explain):
 
 def test_idempotency_key_is_found_by_itself(explain, filled):
     key = Key("jwt:demo", "create_order", "a key", b"f" * 32)
-    filled.transact(once(key, NOW, lambda tx: Answer(201, b"{}", "order", 1)))
+    once(filled, lambda: NOW, key, lambda tx, clock: Answer(201, b"{}", "order", 1))
 
-    (plan,) = explain(lock_key, key, NOW)
+    (plan,) = explain(find_answer, lambda: NOW, key)
 
     assert tables_and_indexes(plan) == [("s", "PRIMARY"), ("k", "PRIMARY")]
     assert {step["type"] for step in plan} == {"const"}

@@ -228,14 +228,36 @@ class Outsider:
             cursor.execute("UPDATE products SET stock = 0 WHERE id = %s", (product["id"],))
         self._holder.commit()
 
+    def read_slots(self, lock):
+        """Lock every slot of keys until `release`, `FOR UPDATE` or `FOR SHARE`."""
+        with self._holder.cursor(buffered=True) as cursor:
+            cursor.execute(f"SELECT slot FROM idempotency_slots {lock}")
+
+    def answer_under(self, key, of):
+        """Commit under `key` the answer that is kept under the key `of`, as the version before does; release all."""
+        with self._holder.cursor() as cursor:
+            cursor.execute(
+                """
+                REPLACE INTO idempotency_keys
+                       (caller, operation, idempotency_key, fingerprint,
+                        target_type, target_id, status, response_body, created_at, expires_at)
+                SELECT caller, operation, %s, fingerprint,
+                       target_type, target_id, status, response_body, created_at, expires_at
+                  FROM idempotency_keys
+                 WHERE idempotency_key = %s
+                """,
+                (key, of),
+            )
+        self._holder.commit()
+
     def release(self):
         """Undo everything, and let the locks go."""
         self._holder.rollback()
 
     def wait_for_key(self):
-        """Wait until some transaction has claimed a key: it holds the key's slot."""
+        """Wait until some transaction has claimed a key: it holds the key's slot, too."""
         query = (
-            "SELECT COUNT(*) < (SELECT COUNT(*) FROM idempotency_slots) FROM idempotency_slots FOR SHARE SKIP LOCKED"
+            "SELECT COUNT(*) < (SELECT COUNT(*) FROM idempotency_slots) FROM idempotency_slots FOR UPDATE SKIP LOCKED"
         )
         self._wait_until(lambda: self._watch(query)[0][0])
 

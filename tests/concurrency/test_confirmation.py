@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.concurrency.answers import bodies, outcomes, replays, statuses
+from tests.concurrency.conftest import TIMEOUT
 
 
 def test_twenty_confirms_with_one_key_are_one_confirmation(desk, factory, settings, key, at_once, ledger):
@@ -29,6 +30,23 @@ def test_twenty_confirms_with_twenty_keys_are_one_confirmation(desk, factory, se
     assert replays(answers) == 0
     assert ledger.events(order) == ["created", "confirmed"]
     assert ledger.order(order) == ("CONFIRMED", 2)
+
+
+def test_a_cancel_that_waits_past_the_end_of_the_window_is_refused(
+    desk, factory, settings, start, outsider, clock, ledger
+):
+    product = factory.make_product(stock=10)
+    order = factory.make_order(settings, items=[{"product_id": product["id"], "qty": 3}])
+    desk.confirm(order)
+    outsider.lock_product(product)
+    call = start(lambda: desk.cancel(order))
+    outsider.wait_for_waiting(1)
+    clock.advance(seconds=settings.cancel_window_seconds)
+
+    outsider.release()
+
+    assert outcomes([call.result(TIMEOUT)]) == {"cancel_window_closed": 1}
+    assert (ledger.order(order), ledger.stock(product)) == (("CONFIRMED", 2), 7)
 
 
 KEYS = {

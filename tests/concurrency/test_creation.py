@@ -1,11 +1,13 @@
 """Orders made by many at the same moment, with one key or one reference."""
 
+from common import times
 from tests.concurrency.answers import bodies, outcomes, replays, statuses
+from tests.concurrency.conftest import TIMEOUT
 from tests.factories import unique
 
 
 def test_twenty_creates_with_one_key_are_one_order(desk, factory, key, at_once, ledger):
-    product, customer = factory.make_product(stock=50), factory.make_customer()
+    product, customer = factory.make_product(stock=2), factory.make_customer()
 
     answers = at_once(20 * [lambda: desk.create(customer, {product["id"]: 2}, key)])
 
@@ -14,7 +16,7 @@ def test_twenty_creates_with_one_key_are_one_order(desk, factory, key, at_once, 
     assert replays(answers) == 19
     assert {answer.headers["Location"] for answer in answers} == {f"/orders/{answers[0].json['id']}"}
     assert ledger.orders_of(customer) == [answers[0].json["id"]]
-    assert ledger.stock(product) == 48
+    assert ledger.stock(product) == 0
 
 
 def test_forty_creates_with_one_key_beyond_stock_are_refused_alike(desk, factory, key, at_once, ledger):
@@ -54,6 +56,19 @@ def test_an_expired_key_used_by_twenty_makes_one_new_order(desk, factory, key, a
     assert replays(answers) == 19
     assert ledger.orders_of(customer) == [first.json["id"], answers[0].json["id"]]
     assert (ledger.stock(product), ledger.keys(key)) == (47, 1)
+
+
+def test_an_order_that_waited_for_its_product_is_made_after_the_wait(desk, factory, start, outsider, clock):
+    product, customer = factory.make_product(), factory.make_customer()
+    outsider.lock_product(product)
+    call = start(lambda: desk.create(customer, {product["id"]: 1}))
+    outsider.wait_for_waiting(1)
+    clock.advance(hours=1)
+    end_of_wait = times.to_json(clock())
+
+    outsider.release()
+
+    assert call.result(TIMEOUT).json["created_at"] > end_of_wait
 
 
 def test_ten_orders_with_one_reference_are_one_order(desk, factory, at_once, ledger):

@@ -3,6 +3,7 @@
 from common.problems import CustomersUnavailable
 from tests.concurrency.answers import bodies, outcomes, replays, statuses
 from tests.concurrency.conftest import TIMEOUT
+from tests.factories import unique
 
 
 def test_one_key_for_two_bodies_makes_one_order(desk, factory, key, at_once, ledger):
@@ -58,7 +59,7 @@ def test_one_key_serves_each_caller_once(desk, factory, key, at_once, ledger, ma
 
 
 def test_a_repeat_waits_for_the_first_and_replays_it(desk, factory, key, start, outsider, ledger):
-    product, customer = factory.make_product(stock=50), factory.make_customer()
+    product, customer = factory.make_product(stock=1), factory.make_customer()
     outsider.lock_product(product)
     first = start(lambda: desk.create(customer, {product["id"]: 1}, key))
     outsider.wait_for_key()
@@ -109,6 +110,43 @@ def test_a_repeat_that_waits_too_long_is_told_to_come_back(
     assert (made.status_code, late.status_code) == (201, 201)
     assert made.content == late.content
     assert len(ledger.orders_of(customer)) == 1
+
+
+def test_a_key_does_not_wait_for_others_of_its_slot(desk, factory, key, outsider):
+    product, customer = factory.make_product(), factory.make_customer()
+    outsider.read_slots("FOR SHARE")
+
+    assert desk.create(customer, {product["id"]: 1}, key).status_code == 201
+
+
+def test_a_key_of_a_request_of_the_version_before_is_waited_for_and_replayed(
+    desk, factory, key, start, outsider, ledger
+):
+    product, customer, other_key = factory.make_product(stock=1), factory.make_customer(), unique("key")
+    made = desk.create(customer, {product["id"]: 1}, other_key)
+    outsider.read_slots("FOR UPDATE")
+    call = start(lambda: desk.create(customer, {product["id"]: 1}, key))
+    outsider.wait_for_waiting(1)
+
+    outsider.answer_under(key, of=other_key)
+
+    answer = call.result(TIMEOUT)
+    assert (answer.status_code, answer.content, replays([answer])) == (201, made.content, 1)
+    assert len(ledger.orders_of(customer)) == 1
+
+
+def test_a_key_that_turns_up_amid_its_request_undoes_it_and_is_replayed(desk, factory, key, start, outsider, ledger):
+    product, customer, other_key = factory.make_product(stock=50), factory.make_customer(), unique("key")
+    made = desk.create(customer, {product["id"]: 1}, other_key)
+    outsider.lock_product(product)
+    call = start(lambda: desk.create(customer, {product["id"]: 1}, key))
+    outsider.wait_for_waiting(1)
+
+    outsider.answer_under(key, of=other_key)
+
+    answer = call.result(TIMEOUT)
+    assert (answer.status_code, answer.content, replays([answer])) == (201, made.content, 1)
+    assert (len(ledger.orders_of(customer)), ledger.stock(product)) == (1, 49)
 
 
 def test_a_lock_that_outlasts_every_retry_is_503_and_leaves_nothing(

@@ -9,7 +9,7 @@ import pytest
 from tests.system.conftest import ROOT, run_module, start_module, wait_until
 from tests.system.services import connect
 
-APPLIED = "applied 0001_schema.sql, 0002_search_rest.sql, 0003_search_entries.sql."
+APPLIED = "applied 0001_schema.sql, 0002_search_rest.sql, 0003_search_entries.sql, 0004_key_etag.sql."
 NOTHING = "nothing to apply."
 FILES = sorted((ROOT / "sql" / "migrations").glob("*.sql"))
 
@@ -94,6 +94,7 @@ INTERRUPTIONS = {
     "schema without its record": (0, len(statements(FILES[0]))),
     "one of two tables altered": (1, 3),
     "one of two tables emptied": (2, 5),
+    "column added": (3, 3),
 }
 
 
