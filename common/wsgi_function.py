@@ -54,7 +54,7 @@ def _call(app: falcon.App, request: GatewayRequest, context: Any) -> dict[str, A
         # serverless-wsgi would decode the path a second time, and cut it at a "?".
         "rawPath": quote(request.path),
         "rawQueryString": request.query_string,
-        "headers": request.headers,
+        "headers": {"host": "function", **request.headers},  # an event that is no HTTP request names none
         "requestContext": {"http": {"method": request.method}},
         "body": request.body,
     }

@@ -55,16 +55,16 @@ def test_what_is_no_request_is_a_problem_and_ends_the_connection(stack, message)
 
 
 @pytest.mark.parametrize("hosts", NO_HOST.values(), ids=NO_HOST)
-def test_request_without_a_host_is_400_but_in_http_1_0(base, hosts):
-    (answer,) = exchange(base, request("GET", "/health", *hosts))
-    (older,) = exchange(base, request("GET", "/health", version="HTTP/1.0"))
+def test_request_without_a_host_is_400_but_in_http_1_0(stack, hosts):
+    (answer,) = exchange(stack.orders, request("GET", "/health", *hosts))
+    (older,) = exchange(stack.orders, request("GET", "/health", version="HTTP/1.0"))
 
     assert (answer.status, answer.code, older.status) == (400, "invalid_request", 200)
 
 
 @pytest.mark.parametrize(("expected", "message"), TOO_LONG.items())
-def test_what_is_longer_than_the_server_takes_has_its_own_problem(base, expected, message):
-    answers = exchange(base, message)
+def test_what_is_longer_than_the_server_takes_has_its_own_problem(stack, expected, message):
+    answers = exchange(stack.orders, message)
 
     assert [(answer.status, answer.code) for answer in answers] == [expected]
 

@@ -21,7 +21,7 @@ FAULTS = [
     ("openapi/orders.yaml", "maxItems: 100\n", "\n", "array-is-bounded"),
     ("openapi/orders.yaml", "additionalProperties: false\n", "\n", "object-is-closed"),
     ("openapi/common.yaml", "  schemas:\n", SPARE, "UnusedAnywhere"),
-    ("common/times.py", "import re\n", "import re\nimport sys\n", "F401"),
+    ("common/tracing.py", "import re\n", "import re\nimport sys\n", "F401"),
     ("sql/mysql-server", "set -euo pipefail\n", "set -euo pipefail\ncd $1\n", "SC2086"),
     ("docker-compose.yml", '"127.0.0.1:${', '"${', "no-unbound-port-interfaces"),
 ]
