@@ -13,6 +13,8 @@ _CUSTOMER = """
      WHERE id = %s AND deleted_at IS NULL
 """
 
+_ID_BY_EMAIL = "SELECT id FROM customers WHERE living_email = %s"  # by uq_customers_email
+
 SEARCH = SearchIndex("customers", "customer_grams", ("name", "email", "phone"))
 
 
@@ -41,9 +43,14 @@ def lock_customer(tx: Cursor, customer_id: int) -> Row | None:
     return tx.fetchone()
 
 
-def select_customers(tx: Cursor, search: str | None, after: tuple[int, ...] | None, count: int) -> list[Row]:
+def select_customers(
+    tx: Cursor, search: str | None, after: tuple[int, ...] | None, count: int, email: str | None = None
+) -> list[Row]:
     """Return up to `count` rows in id order past the position `after`, (id,) or None."""
     source, condition, key, values = SEARCH.clauses(tx, search, after[0] if after else 0)
+    if email is not None:
+        # By its id, so that a search walks the entries of this one customer only.
+        condition, values = f"{condition} AND t.id = ({_ID_BY_EMAIL})", (*values, email)
     tx.execute(
         f"""
         SELECT t.id, t.name, t.email, t.phone, t.version, t.created_at, t.updated_at

@@ -114,6 +114,7 @@ def test_absent_optional_body_is_an_empty_object_and_a_required_one_is_malformed
 
 LIMIT = parameter("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20})
 STATUS = parameter("status", {"type": "string", "enum": ["A", "B", "Ä"]})
+ACTIVE = parameter("active", {"type": "boolean"})
 
 
 @pytest.mark.parametrize(
@@ -130,6 +131,18 @@ STATUS = parameter("status", {"type": "string", "enum": ["A", "B", "Ä"]})
 )
 def test_query_is_read_with_types_and_defaults(query, values):
     assert make_operation(parameters=[LIMIT, STATUS]).read_query(query) == values
+
+
+@pytest.mark.parametrize(("query", "value"), [("active=true", True), ("active=false", False), ("active=", None)])
+def test_boolean_of_a_query_is_true_or_false(query, value):
+    assert make_operation(parameters=[ACTIVE]).read_query(query) == {"active": value}
+
+
+@pytest.mark.parametrize("text", ["1", "True", "no"])
+def test_boolean_of_a_query_is_nothing_else(text):
+    operation = make_operation(parameters=[ACTIVE])
+
+    assert errors_of(operation.read_query, f"active={text}") == {("query:active", "type")}
 
 
 def test_components_of_another_file_are_bundled(tmp_path):
