@@ -213,13 +213,17 @@ def placeholders(values: Collection[Any]) -> str:
 
 
 @contextmanager
-def unique(index: str, problem: type[Problem]) -> Iterator[None]:
-    """Raise `problem` where the unique index of that name refuses what is written inside."""
+def unique(index: str, refuse: Callable[[], Problem]) -> Iterator[None]:
+    """Raise what `refuse()` returns where the unique index of that name refuses what is written inside.
+
+    The transaction is still open then, and InnoDB keeps the entry that is in the way locked until its end: `refuse`
+    finds the row that has it.
+    """
     try:
         yield
     except errors.IntegrityError as ex:
         # "Duplicate entry '…' for key 'customers.uq_customers_email'": the name ends the message,
         # so nothing that a client sent can stand in its place.
         if ex.errno == ER_DUP_ENTRY and str(ex).rsplit("'", 2)[-2].rsplit(".", 1)[-1] == index:
-            raise problem() from ex
+            raise refuse() from ex
         raise

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from common.connection import Cursor, Row
 from common.database import unique
-from common.problems import EmailTaken
+from common.problems import EmailTaken, Problem
 from common.search import SearchIndex
 
 _CUSTOMER = """
@@ -20,7 +20,7 @@ SEARCH = SearchIndex("customers", "customer_grams", ("name", "email", "phone"))
 
 def insert_customer(tx: Cursor, row: Row) -> int:
     """Insert a customer and return its id; raises `EmailTaken`."""
-    with unique("uq_customers_email", EmailTaken):
+    with unique("uq_customers_email", lambda: _email_taken(tx, row)):
         tx.execute(
             """
             INSERT INTO customers (name, email, phone, created_at, updated_at)
@@ -29,6 +29,11 @@ def insert_customer(tx: Cursor, row: Row) -> int:
             row,
         )
     return tx.lastrowid
+
+
+def _email_taken(tx: Cursor, row: Row) -> Problem:
+    tx.execute(_ID_BY_EMAIL, (row["email"],))
+    return EmailTaken(customer_id=tx.fetchall()[0]["id"])
 
 
 def select_customer(tx: Cursor, customer_id: int) -> Row | None:
@@ -67,7 +72,7 @@ def select_customers(
 
 def update_customer(tx: Cursor, row: Row):
     """Write every field of a locked row; raises `EmailTaken`."""
-    with unique("uq_customers_email", EmailTaken):
+    with unique("uq_customers_email", lambda: _email_taken(tx, row)):
         tx.execute(
             """
             UPDATE customers

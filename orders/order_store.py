@@ -6,7 +6,7 @@ from typing import Any
 from common.auth import Origin
 from common.connection import Cursor, Row
 from common.database import unique
-from common.problems import DuplicateReference
+from common.problems import DuplicateReference, Problem
 
 _ORDER_COLUMNS = """
     id, customer_id, customer_name, customer_email, customer_phone, customer_reference,
@@ -48,7 +48,7 @@ _ORDER_INDEXES: dict[tuple[str, ...], str] = {
 
 def insert_order(tx: Cursor, row: Row) -> int:
     """Insert an order and return its id; raises `DuplicateReference`."""
-    with unique("uq_orders_reference", DuplicateReference):
+    with unique("uq_orders_reference", lambda: _duplicate_reference(tx, row)):
         tx.execute(
             """
             INSERT INTO orders
@@ -60,6 +60,18 @@ def insert_order(tx: Cursor, row: Row) -> int:
             row,
         )
     return tx.lastrowid
+
+
+def _duplicate_reference(tx: Cursor, row: Row) -> Problem:
+    tx.execute(
+        """
+        SELECT id
+          FROM orders
+         WHERE living_reference = %(customer_reference)s AND customer_id = %(customer_id)s
+        """,
+        row,
+    )
+    return DuplicateReference(order_id=tx.fetchall()[0]["id"])
 
 
 def select_order(tx: Cursor, order_id: int) -> list[Row]:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from common.connection import Cursor, Row
 from common.database import placeholders, unique
-from common.problems import SkuTaken
+from common.problems import Problem, SkuTaken
 from common.search import SearchIndex
 
 _ID_BY_SKU = "SELECT id FROM products WHERE sku = %s"  # by uq_products_sku
@@ -14,7 +14,7 @@ SEARCH = SearchIndex("products", "product_grams", ("sku", "name"))
 
 def insert_product(tx: Cursor, row: Row) -> int:
     """Insert a product and return its id; raises `SkuTaken`."""
-    with unique("uq_products_sku", SkuTaken):
+    with unique("uq_products_sku", lambda: _sku_taken(tx, row)):
         tx.execute(
             """
             INSERT INTO products (sku, name, price_cents, stock, active, created_at, updated_at)
@@ -23,6 +23,11 @@ def insert_product(tx: Cursor, row: Row) -> int:
             row,
         )
     return tx.lastrowid
+
+
+def _sku_taken(tx: Cursor, row: Row) -> Problem:
+    tx.execute(_ID_BY_SKU, (row["sku"],))
+    return SkuTaken(product_id=tx.fetchall()[0]["id"])
 
 
 def select_product(tx: Cursor, product_id: int) -> Row | None:
@@ -90,7 +95,7 @@ def lock_products(tx: Cursor, product_ids: list[int]) -> list[Row]:
 
 def update_product(tx: Cursor, row: Row):
     """Write every field of a locked row; raises `SkuTaken`."""
-    with unique("uq_products_sku", SkuTaken):
+    with unique("uq_products_sku", lambda: _sku_taken(tx, row)):
         tx.execute(
             """
             UPDATE products
