@@ -98,6 +98,8 @@ class Parameter:
         # As JSON writes it: Python's int() takes "+1", "007", "1_000" and Arabic digits too.
         if self.definition.get("type") == "integer" and re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text):
             value = int(text)
+        if self.definition.get("type") == "boolean":
+            value = {"true": True, "false": False}.get(text, text)
         errors = violations(self.validator, value, self.pointer)
         if "x-time" in self.definition and (errors or not times.is_time(text)):
             hint = "; a + is written as %2B in a query, where + is a space" if " " in text else ""

@@ -38,7 +38,7 @@ ER_DUP_ENTRY = 1062
 ER_NO_SUCH_TABLE = 1146
 
 # The newest migration that this code needs. A newer one may be there: it comes before its code does.
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 
 MAX_ATTEMPTS = 4  # the first and three retries
 # Full jitter: a uniform wait up to base * 2^attempt keeps the losers of one deadlock
@@ -217,13 +217,17 @@ def placeholders(values: Collection[Any]) -> str:
 
 
 @contextmanager
-def unique(index: str, problem: type[Problem]) -> Iterator[None]:
-    """Raise `problem` where the unique index of that name refuses what is written inside."""
+def unique(index: str, refuse: Callable[[], Problem]) -> Iterator[None]:
+    """Raise what `refuse()` returns where the unique index of that name refuses what is written inside.
+
+    The transaction is still open then, and InnoDB keeps the entry that is in the way locked until its end: `refuse`
+    finds the row that has it.
+    """
     try:
         yield
     except errors.IntegrityError as ex:
         # "Duplicate entry '…' for key 'customers.uq_customers_email'": the name ends the message,
         # so nothing that a client sent can stand in its place.
         if ex.errno == ER_DUP_ENTRY and str(ex).rsplit("'", 2)[-2].rsplit(".", 1)[-1] == index:
-            raise problem() from ex
+            raise refuse() from ex
         raise

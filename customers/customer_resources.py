@@ -26,9 +26,11 @@ class CustomerCollection:
     def on_get(self, req: Request, resp: Response):
         """List living customers in id order."""
         query = req.context.query
-        scope = ["customers", query["search"]]
+        search, email = query["search"], query["email"]
+        # Without an email as it was before there was that filter, so that cursors of then stay good.
+        scope = ["customers", search] if email is None else ["customers", search, email]
         after = self.cursors.read(query["cursor"], scope)
-        rows = self.database.read(store.select_customers, query["search"], after, query["limit"] + 1)
+        rows = self.database.read(store.select_customers, search, after, query["limit"] + 1, email)
         page = self.cursors.page(rows, query["limit"], scope, lambda row: (row["id"],), customer_to_json)
         web.send_json(resp, page)
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from common.connection import Cursor, Row
 from common.database import unique
-from common.problems import EmailTaken
+from common.problems import EmailTaken, Problem
 from common.search import SearchIndex
 
 _CUSTOMER = """
@@ -13,12 +13,14 @@ _CUSTOMER = """
      WHERE id = %s AND deleted_at IS NULL
 """
 
+_ID_BY_EMAIL = "SELECT id FROM customers WHERE living_email = %s"  # by uq_customers_email
+
 SEARCH = SearchIndex("customers", "customer_grams", ("name", "email", "phone"))
 
 
 def insert_customer(tx: Cursor, row: Row) -> int:
     """Insert a customer and return its id; raises `EmailTaken`."""
-    with unique("uq_customers_email", EmailTaken):
+    with unique("uq_customers_email", lambda: _email_taken(tx, row)):
         tx.execute(
             """
             INSERT INTO customers (name, email, phone, created_at, updated_at)
@@ -27,6 +29,11 @@ def insert_customer(tx: Cursor, row: Row) -> int:
             row,
         )
     return tx.lastrowid
+
+
+def _email_taken(tx: Cursor, row: Row) -> Problem:
+    tx.execute(_ID_BY_EMAIL, (row["email"],))
+    return EmailTaken(customer_id=tx.fetchall()[0]["id"])
 
 
 def select_customer(tx: Cursor, customer_id: int) -> Row | None:
@@ -41,9 +48,14 @@ def lock_customer(tx: Cursor, customer_id: int) -> Row | None:
     return tx.fetchone()
 
 
-def select_customers(tx: Cursor, search: str | None, after: tuple[int, ...] | None, count: int) -> list[Row]:
+def select_customers(
+    tx: Cursor, search: str | None, after: tuple[int, ...] | None, count: int, email: str | None = None
+) -> list[Row]:
     """Return up to `count` rows in id order past the position `after`, (id,) or None."""
     source, condition, key, values = SEARCH.clauses(tx, search, after[0] if after else 0)
+    if email is not None:
+        # By its id, so that a search walks the entries of this one customer only.
+        condition, values = f"{condition} AND t.id = ({_ID_BY_EMAIL})", (*values, email)
     tx.execute(
         f"""
         SELECT t.id, t.name, t.email, t.phone, t.version, t.created_at, t.updated_at
@@ -60,7 +72,7 @@ def select_customers(tx: Cursor, search: str | None, after: tuple[int, ...] | No
 
 def update_customer(tx: Cursor, row: Row):
     """Write every field of a locked row; raises `EmailTaken`."""
-    with unique("uq_customers_email", EmailTaken):
+    with unique("uq_customers_email", lambda: _email_taken(tx, row)):
         tx.execute(
             """
             UPDATE customers

@@ -108,7 +108,8 @@ def order(reference, customer_id, items):
     After `Refused` nothing was ordered, and the reference may be used again, with less for example. Raises
     ValueError if the reference was sent with other items.
 
-    The key is good for 24 hours. A repeat after that is refused with `duplicate_reference`.
+    The key is good for 24 hours. A repeat after that is refused with `duplicate_reference`, and `problem["order_id"]`
+    is the order.
     """
     wanted = {"customer_id": customer_id, "items": items, "customer_reference": reference}
     row = (customer_id, reference)
@@ -151,6 +152,17 @@ def order_in_two_calls(key, body):
     return send("POST", f"{ORDERS}/orders/{made['id']}/confirm", headers=headers)
 
 
+def find_order(reference, customer_id):
+    """Return the customer's order with this reference that is not canceled, or None: whatever became of its key."""
+    found = every(f"{ORDERS}/orders", customer_id=customer_id, customer_reference=reference)
+    return next((order for order in found if order["status"] != "CANCELED"), None)
+
+
+def find_product(sku):
+    """Return the product with this SKU, whatever the case of its letters, or None."""
+    return next(every(f"{ORDERS}/products", sku=sku), None)
+
+
 def customer(name, email):
     """Return the customer with this email; add it if there is none. The email does what a key does elsewhere."""
     try:
@@ -158,5 +170,4 @@ def customer(name, email):
     except Refused as refusal:
         if refusal.code != "email_taken":
             raise
-    found = every(f"{CUSTOMERS}/customers", search=email[:100])  # as long as a search may be
-    return next(customer for customer in found if customer["email"].lower() == email.lower())
+        return send("GET", f"{CUSTOMERS}/customers/{refusal.problem['customer_id']}")

@@ -31,7 +31,8 @@ class OrderCollection:
     def on_get(self, req: Request, resp: Response):
         """List orders, newest first."""
         query = req.context.query
-        filters = {name: query[name] for name in ("status", "customer_id", "from", "to") if query[name] is not None}
+        names = ("status", "customer_id", "customer_reference", "from", "to")
+        filters = {name: query[name] for name in names if query[name] is not None}
         scope = ["orders", filters]
         before = self.cursors.read(query["cursor"], scope)
         rows = self.database.read(

@@ -6,7 +6,7 @@ from typing import Any
 from common.auth import Origin
 from common.connection import Cursor, Row
 from common.database import unique
-from common.problems import DuplicateReference
+from common.problems import DuplicateReference, Problem
 
 _ORDER_COLUMNS = """
     id, customer_id, customer_name, customer_email, customer_phone, customer_reference,
@@ -27,22 +27,28 @@ _ORDER_AND_ITEMS = f"""
 _ORDER_FILTERS = {
     "status": "status = %s",
     "customer_id": "customer_id = %s",
+    "customer_reference": "customer_reference = %s",
     "from": "created_at >= %s",
     "to": "created_at < %s",
 }
 
-# (by status?, by customer?) -> the index that has just these rows, in the list's order.
-_ORDER_INDEXES = {
-    (False, False): "ix_orders_created",
-    (True, False): "ix_orders_status_created",
-    (False, True): "ix_orders_customer_created",
-    (True, True): "ix_orders_customer_status_created",
+# filters -> the index that has just these rows, in the list's order. None has both reference and status: at most
+# one of a customer's orders with a reference is not canceled.
+_ORDER_INDEXES: dict[tuple[str, ...], str] = {
+    (): "ix_orders_created",
+    ("status",): "ix_orders_status_created",
+    ("customer_id",): "ix_orders_customer_created",
+    ("customer_id", "status"): "ix_orders_customer_status_created",
+    ("customer_reference",): "ix_orders_reference_created",
+    ("customer_reference", "status"): "ix_orders_reference_created",
+    ("customer_reference", "customer_id"): "ix_orders_reference_customer_created",
+    ("customer_reference", "customer_id", "status"): "ix_orders_reference_customer_created",
 }
 
 
 def insert_order(tx: Cursor, row: Row) -> int:
     """Insert an order and return its id; raises `DuplicateReference`."""
-    with unique("uq_orders_reference", DuplicateReference):
+    with unique("uq_orders_reference", lambda: _duplicate_reference(tx, row)):
         tx.execute(
             """
             INSERT INTO orders
@@ -54,6 +60,18 @@ def insert_order(tx: Cursor, row: Row) -> int:
             row,
         )
     return tx.lastrowid
+
+
+def _duplicate_reference(tx: Cursor, row: Row) -> Problem:
+    tx.execute(
+        """
+        SELECT id
+          FROM orders
+         WHERE living_reference = %(customer_reference)s AND customer_id = %(customer_id)s
+        """,
+        row,
+    )
+    return DuplicateReference(order_id=tx.fetchall()[0]["id"])
 
 
 def select_order(tx: Cursor, order_id: int) -> list[Row]:
@@ -75,7 +93,7 @@ def select_orders(tx: Cursor, filters: dict[str, Any], before: tuple[datetime, i
     """
     # The index is named: the optimizer assumes that matching rows are spread evenly over time, and would
     # search all orders for the newest of a status or customer.
-    index = _ORDER_INDEXES["status" in filters, "customer_id" in filters]
+    index = _ORDER_INDEXES[tuple(name for name in ("customer_reference", "customer_id", "status") if name in filters)]
     conditions = [_ORDER_FILTERS[name] for name in filters]
     values = list(filters.values())
     if before is not None:

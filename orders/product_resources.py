@@ -25,9 +25,13 @@ class ProductCollection:
     def on_get(self, req: Request, resp: Response):
         """List products in id order."""
         query = req.context.query
-        scope = ["products", query["search"]]
+        filters = {name: query[name] for name in ("sku", "active") if query[name] is not None}
+        # Without filters as it was before there were any, so that cursors of then stay good.
+        scope = ["products", query["search"], *filters.items()]
         after = self.cursors.read(query["cursor"], scope)
-        rows = self.database.read(product_store.select_products, query["search"], after, query["limit"] + 1)
+        rows = self.database.read(
+            product_store.select_products, query["search"], after, query["limit"] + 1, query["sku"], query["active"]
+        )
         page = self.cursors.page(rows, query["limit"], scope, lambda row: (row["id"],), product_to_json)
         web.send_json(resp, page)
 

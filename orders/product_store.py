@@ -4,15 +4,17 @@ from datetime import datetime
 
 from common.connection import Cursor, Row
 from common.database import placeholders, unique
-from common.problems import SkuTaken
+from common.problems import Problem, SkuTaken
 from common.search import SearchIndex
+
+_ID_BY_SKU = "SELECT id FROM products WHERE sku = %s"  # by uq_products_sku
 
 SEARCH = SearchIndex("products", "product_grams", ("sku", "name"))
 
 
 def insert_product(tx: Cursor, row: Row) -> int:
     """Insert a product and return its id; raises `SkuTaken`."""
-    with unique("uq_products_sku", SkuTaken):
+    with unique("uq_products_sku", lambda: _sku_taken(tx, row)):
         tx.execute(
             """
             INSERT INTO products (sku, name, price_cents, stock, active, created_at, updated_at)
@@ -21,6 +23,11 @@ def insert_product(tx: Cursor, row: Row) -> int:
             row,
         )
     return tx.lastrowid
+
+
+def _sku_taken(tx: Cursor, row: Row) -> Problem:
+    tx.execute(_ID_BY_SKU, (row["sku"],))
+    return SkuTaken(product_id=tx.fetchall()[0]["id"])
 
 
 def select_product(tx: Cursor, product_id: int) -> Row | None:
@@ -36,9 +43,23 @@ def select_product(tx: Cursor, product_id: int) -> Row | None:
     return tx.fetchone()
 
 
-def select_products(tx: Cursor, search: str | None, after: tuple[int, ...] | None, count: int) -> list[Row]:
+def select_products(
+    tx: Cursor,
+    search: str | None,
+    after: tuple[int, ...] | None,
+    count: int,
+    sku: str | None = None,
+    active: bool | None = None,
+) -> list[Row]:
     """Return up to `count` rows in id order past the position `after`, (id,) or None."""
     source, condition, key, values = SEARCH.clauses(tx, search, after[0] if after else 0)
+    if sku is not None:
+        # By its id, so that a search walks the entries of this one product only.
+        condition, values = f"{condition} AND t.id = ({_ID_BY_SKU})", (*values, sku)
+    if active is not None:
+        condition, values = f"{condition} AND t.active = %s", (*values, active)
+        if search is None:
+            source += " FORCE INDEX (ix_products_active)"
     tx.execute(
         f"""
         SELECT t.id, t.sku, t.name, t.price_cents, t.stock, t.active, t.version, t.created_at, t.updated_at
@@ -74,7 +95,7 @@ def lock_products(tx: Cursor, product_ids: list[int]) -> list[Row]:
 
 def update_product(tx: Cursor, row: Row):
     """Write every field of a locked row; raises `SkuTaken`."""
-    with unique("uq_products_sku", SkuTaken):
+    with unique("uq_products_sku", lambda: _sku_taken(tx, row)):
         tx.execute(
             """
             UPDATE products

@@ -2,6 +2,7 @@
 
 import pytest
 
+from common.pagination import Cursors
 from tests.contract_client import refusal
 from tests.factories import unique
 
@@ -54,6 +55,25 @@ def test_cursor_of_another_search_is_400(orders_api, factory):
     cursor = orders_api.get("/products", params={"search": mark, "limit": 1}).json["next_cursor"]
 
     assert refusal(orders_api.get("/products", params={"search": mark + " o", "cursor": cursor})) == INVALID
+
+
+@pytest.mark.parametrize(
+    ("api", "path", "scope", "position", "filters"),
+    [
+        ("customers_api", "/customers", ["customers", None], (1,), {"email": "a@example.test"}),
+        ("orders_api", "/products", ["products", None], (1,), {"sku": "A"}),
+        ("orders_api", "/products", ["products", None], (1,), {"active": "true"}),
+        ("orders_api", "/orders", ["orders", {}], (1, 1), {"customer_reference": "PO-1"}),
+    ],
+)
+def test_cursor_from_before_there_was_a_filter_is_read_without_it_and_refused_with_it(
+    request, settings, api, path, scope, position, filters
+):
+    api = request.getfixturevalue(api)
+    cursor = Cursors(settings).page([{}, {}], 1, scope, lambda row: position, lambda row: row)["next_cursor"]
+
+    assert api.get(path, params={"cursor": cursor}).status_code == 200
+    assert refusal(api.get(path, params={"cursor": cursor, **filters})) == INVALID
 
 
 def test_cursor_of_another_orders_events_is_400(orders_api, factory, settings):

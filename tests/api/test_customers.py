@@ -47,6 +47,7 @@ def test_taken_email_is_409_whatever_its_case(customers_api, factory, refused, c
 
     response = refused((409, "email_taken"), customers_api.post, "/customers", json=request)
 
+    assert response.json["customer_id"] == taken["id"]
     assert taken["email"] not in response.text.lower()
 
 
@@ -87,9 +88,11 @@ def test_put_may_change_the_case_of_its_own_email(customers_api, factory):
 
 def test_put_of_a_taken_email_is_409_and_changes_nothing(customers_api, factory, refused):
     path = f"/customers/{factory.make_customer()['id']}"
-    changes = {"email": factory.make_customer()["email"], "name": "New"}
+    taken = factory.make_customer()
 
-    refused((409, "email_taken"), customers_api.put, path, json=changes)
+    response = refused((409, "email_taken"), customers_api.put, path, json={"email": taken["email"], "name": "New"})
+
+    assert response.json["customer_id"] == taken["id"]
 
 
 @pytest.mark.parametrize("changes", [{}, {"id": 7}, {"name": None}, {"email": None}, {"created_at": "2026"}])

@@ -31,14 +31,15 @@ def customer(factory):
 
 @pytest.fixture
 def orders_of(factory, settings, customer, clock):
-    """`orders_of(seconds, …)` makes orders of `customer`, each that long after now; returns their ids."""
+    """`orders_of(seconds, …, **fields)` makes orders of `customer`, each that long after now; returns their ids."""
     product, start = factory.make_product(stock=100), clock.now
 
-    def make(*seconds):
+    def make(*seconds, **fields):
         made = []
         for offset in seconds:
             clock.now = start + timedelta(seconds=offset)
-            made.append(factory.make_order(settings, customer, [{"product_id": product["id"], "qty": 1}])["id"])
+            items = [{"product_id": product["id"], "qty": 1}]
+            made.append(factory.make_order(settings, customer, items, **fields)["id"])
         return made
 
     return make
@@ -116,7 +117,7 @@ def test_limit_defaults_to_20_and_goes_to_100(orders_api, customer, orders_of, p
 def test_empty_parameters_count_as_absent(orders_api, customer, orders_of):
     ids = orders_of(0, 1)
 
-    response = orders_api.get("/orders", query_string=f"status=&cursor=&from=&to=&limit=&customer_id={customer['id']}")
+    response = orders_api.get("/orders", query_string=f"customer_reference=&cursor=&to=&customer_id={customer['id']}")
 
     assert [row["id"] for row in response.json["data"]] == ids[::-1]
 
@@ -175,3 +176,84 @@ def test_status_filter_without_a_customer_finds_orders_of_all(orders_api, factor
     response = orders_api.get("/orders", params={"status": "CREATED", "from": times.to_json(clock.now)})
 
     assert [row["id"] for row in response.json["data"]] == ids[::-1]
+
+
+# --- by what a caller has --------------------------------------------------------------
+
+
+@pytest.fixture
+def canceled(orders_api):
+    """`canceled(order_id)` cancels an order and returns its id."""
+
+    def cancel(order_id):
+        assert orders_api.post(f"/orders/{order_id}/cancel").status_code == 200
+        return order_id
+
+    return cancel
+
+
+def test_orders_of_a_reference_are_those_canceled_and_those_of_other_customers_too(
+    orders_api, factory, settings, orders_of, canceled, mark
+):
+    first = canceled(*orders_of(0, customer_reference=mark))
+    second = orders_of(1, customer_reference=mark)[0]
+    others = factory.make_order(settings, customer_reference=mark)["id"]
+    orders_of(2, customer_reference=mark.upper())
+
+    assert walk(orders_api, "/orders", customer_reference=mark, limit=2) == [[others, second], [first]]
+
+
+def test_reference_combines_with_every_other_filter(
+    orders_api, factory, settings, customer, orders_of, canceled, mark, clock
+):
+    canceled(*orders_of(0, customer_reference=mark))
+    canceled(*orders_of(2, customer_reference=mark))
+    wanted = canceled(*orders_of(1, customer_reference=mark))
+    orders_of(1, customer_reference=mark)
+    canceled(*orders_of(1))
+    canceled(factory.make_order(settings, customer_reference=mark)["id"])
+    filters = {"customer_id": customer["id"], "status": "CANCELED", "from": at(clock, 0), "to": at(clock, 1)}
+
+    assert walk(orders_api, "/orders", customer_reference=mark, limit=1, **filters) == [[wanted]]
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({"sku": "{}-A"}, [[0]]),
+        ({"sku": "{}-A", "search": "{}-a", "active": "true"}, [[0]]),
+        ({"sku": "{}-A", "search": "{}-a1"}, [[]]),
+        ({"sku": "{}-A", "active": "false"}, [[]]),
+        ({"sku": "{}"}, [[]]),
+        ({"active": "true", "search": "{}"}, [[0], [2]]),
+        ({"active": "false", "search": "{}"}, [[1]]),
+    ],
+    ids=str,
+)
+def test_products_are_found_by_sku_in_any_case_and_by_active_within_a_search(orders_api, factory, mark, filters, found):
+    ids = [factory.make_product(sku=f"{mark}-{end}", active=end != "a1")["id"] for end in ("a", "a1", "a2")]
+
+    pages = walk(orders_api, "/products", limit=1, **{name: text.format(mark) for name, text in filters.items()})
+
+    assert pages == [[ids[index] for index in page] for page in found]
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_products_are_found_by_active_in_id_order(orders_api, factory, active):
+    wanted, other, last = (factory.make_product(active=state)["id"] for state in (active, not active, active))
+
+    ids = sum(walk(orders_api, "/products", active=str(active).lower(), limit=100), [])
+
+    assert ids == sorted(ids)
+    assert {wanted, other, last} & set(ids) == {wanted, last}
+
+
+@pytest.mark.parametrize(("search", "found"), [("", [1]), ("example", [1]), ("nobody", [])])
+def test_living_customer_is_found_by_email_in_any_case(customers_api, factory, mark, search, found):
+    ids = [factory.make_customer(email=f"{mark}@example.test")["id"]]
+    customers_api.delete(f"/customers/{ids[0]}")
+    ids.append(factory.make_customer(email=f"{mark}@example.test")["id"])
+
+    pages = walk(customers_api, "/customers", email=f"{mark}@EXAMPLE.test", search=search)
+
+    assert pages == [[ids[index] for index in found]]

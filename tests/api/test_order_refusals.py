@@ -72,10 +72,12 @@ def test_reference_that_differs_in_a_byte_is_another_reference(orders_api, facto
 
 def test_reference_of_another_order_of_the_customer_is_409(orders_api, factory, refused, settings):
     customer, product = factory.make_customer(), factory.make_product()
-    factory.make_order(settings, customer, customer_reference="PO-2026-é")
+    order = factory.make_order(settings, customer, customer_reference="PO-2026-é")
     again = order_request(customer, (product, 1), customer_reference="PO-2026-é")
 
-    refused((409, "duplicate_reference"), orders_api.post, "/orders", json=again)
+    response = refused((409, "duplicate_reference"), orders_api.post, "/orders", json=again)
+
+    assert response.json["order_id"] == order["id"]
 
 
 @pytest.mark.parametrize(

@@ -61,13 +61,19 @@ def test_field_out_of_bounds_is_400_with_its_pointer(orders_api, refused, field,
 def test_taken_sku_is_409_whatever_its_case(orders_api, factory, refused, change):
     product = factory.make_product()
 
-    refused((409, "sku_taken"), orders_api.post, "/products", json=new_product(sku=change(product["sku"])))
+    taken = new_product(sku=change(product["sku"]))
+    response = refused((409, "sku_taken"), orders_api.post, "/products", json=taken)
+
+    assert response.json["product_id"] == product["id"]
 
 
 def test_sku_is_corrected_to_no_other_product_s(orders_api, factory, refused):
     product, other = factory.make_product(), factory.make_product()
 
-    refused((409, "sku_taken"), orders_api.patch, f"/products/{product['id']}", json={"sku": other["sku"].upper()})
+    path, changes = f"/products/{product['id']}", {"sku": other["sku"].upper()}
+    response = refused((409, "sku_taken"), orders_api.patch, path, json=changes)
+
+    assert response.json["product_id"] == other["id"]
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH"])

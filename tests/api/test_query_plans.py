@@ -95,11 +95,19 @@ COMBINATIONS = [
     for names in itertools.chain.from_iterable(itertools.combinations(FILTERS, size) for size in range(5))
     for pairs in itertools.product(*([(name, value) for value in FILTERS[name]] for name in names))
 ]
+COMBINATIONS += [
+    {"customer_reference": "PO-1204", **filters}
+    for filters in ({}, {"customer_id": 1}, {"status": "CONFIRMED"}, COMBINATIONS[-1])
+]
 INDEXES = {
     frozenset(): "ix_orders_created",
     frozenset({"status"}): "ix_orders_status_created",
     frozenset({"customer_id"}): "ix_orders_customer_created",
     frozenset({"status", "customer_id"}): "ix_orders_customer_status_created",
+    frozenset({"customer_reference"}): "ix_orders_reference_created",
+    frozenset({"customer_reference", "status"}): "ix_orders_reference_created",
+    frozenset({"customer_reference", "customer_id"}): "ix_orders_reference_customer_created",
+    frozenset({"customer_reference", "customer_id", "status"}): "ix_orders_reference_customer_created",
 }
 
 
@@ -108,7 +116,7 @@ INDEXES = {
 def test_orders_of_each_combination_of_filters_come_from_its_index_in_its_order(explain, filters, before):
     plans = explain(order_store.select_orders, filters, before, 21)
 
-    index = INDEXES[frozenset(filters) & {"status", "customer_id"}]
+    index = INDEXES[frozenset(filters) - {"from", "to"}]
     assert [tables_and_indexes(plan) for plan in plans] == [[("orders", index)]]
     assert wasted(plans) == []
 
@@ -187,7 +195,32 @@ def test_search_for_two_characters_that_few_have_reads_their_entries_and_sorts_o
     assert {step["table"] for step in wasted([plan])} <= {"<derived2>", entries}
 
 
+@pytest.mark.parametrize("after", [None, (250,)], ids=["first page", "later page"])
+@pytest.mark.parametrize("active", [True, False])
+def test_products_by_active_come_from_its_index(explain, active, after):
+    plans = explain(product_store.select_products, None, after, 21, None, active)
+
+    assert [tables_and_indexes(plan) for plan in plans] == [[("t", "ix_products_active")]]
+    assert wasted(plans) == []
+
+
 # --- look-ups --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("search", "walked"), [(None, []), ("e", []), ("example", [("g", "PRIMARY")])])
+def test_customer_is_found_by_email_before_anything_is_searched(explain, search, walked):
+    *_, plan = plans = explain(store.select_customers, search, None, 21, "OFFICE@uskbridge-rt.example")
+
+    assert tables_and_indexes(plan) == [*walked, ("t", "PRIMARY"), ("customers", "uq_customers_email")]
+    assert wasted(plans) == []
+
+
+@pytest.mark.parametrize(("search", "walked"), [(None, []), ("0", []), ("cable", [("g", "PRIMARY")])])
+def test_product_is_found_by_sku_before_anything_is_searched(explain, search, walked):
+    *_, plan = plans = explain(product_store.select_products, search, None, 21, "ca-001001-7")
+
+    assert tables_and_indexes(plan) == [*walked, ("t", "PRIMARY"), ("products", "uq_products_sku")]
+    assert wasted(plans) == []
 
 
 def test_products_of_an_order_are_found_and_locked_by_their_ids(explain):

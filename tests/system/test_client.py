@@ -175,6 +175,19 @@ def test_outcome_that_stays_unknown_is_an_error_and_the_same_order_later(caller,
     assert [listed["id"] for listed in shop.orders()] == [order["id"]]
 
 
+def test_order_whose_answer_and_key_are_lost_is_found_by_its_reference_until_it_is_canceled(caller, shop, operator):
+    caller.orchestrator.script("POST", ORCHESTRATE, drop_after, times=6)
+    caller.fail(f"client.order('PO-1',{order_of(shop).split(',', 1)[1]}", before="client.log_in()")
+    find = f"client.find_order('PO-1', {shop.customer['id']})"
+
+    found, _ = caller.run(find)
+    operator.session.post(f"{operator.stack.orders}/orders/{found['id']}/cancel", timeout=30)
+    canceled, _ = caller.run(find)
+
+    assert [listed["id"] for listed in shop.orders()] == [found["id"]]
+    assert canceled is None
+
+
 # --- how long it waits -----------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.system.conftest import ROOT, run_module, start_module, wait_until
 from tests.system.services import connect
 
-APPLIED = "applied 0001_schema.sql, 0002_search_rest.sql, 0003_search_entries.sql, 0004_key_etag.sql."
+APPLIED = "applied 0001_schema.sql, 0002_search_rest.sql, 0003_search_entries.sql, 0004_key_etag.sql, 0005_finding.sql."
 NOTHING = "nothing to apply."
 FILES = sorted((ROOT / "sql" / "migrations").glob("*.sql"))
 

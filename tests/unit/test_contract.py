@@ -54,6 +54,7 @@ def test_value_that_is_excluded_is_refused_with_the_excluded_ones():
 
 LIMIT = {"name": "limit", "in": "query", "schema": {"type": "integer", "default": 20}}
 STATUS = {"name": "status", "in": "query", "schema": {"type": "string", "enum": ["A", "Ä"]}}
+ACTIVE = {"name": "active", "in": "query", "schema": {"type": "boolean"}}
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,17 @@ STATUS = {"name": "status", "in": "query", "schema": {"type": "string", "enum": 
 )
 def test_query_is_read_with_types_and_defaults(query, values):
     assert make_operation(parameters=[LIMIT, STATUS]).read_query(query) == values
+
+
+@pytest.mark.parametrize(("query", "value"), [("active=true", True), ("active=false", False), ("active=", None)])
+def test_boolean_of_a_query_is_true_or_false(query, value):
+    assert make_operation(parameters=[ACTIVE]).read_query(query) == {"active": value}
+
+
+@pytest.mark.parametrize("text", ["1", "True", "no"])
+def test_boolean_of_a_query_is_nothing_else(text):
+    with pytest.raises(InvalidRequest):
+        make_operation(parameters=[ACTIVE]).read_query(f"active={text}")
 
 
 def test_components_of_another_file_are_bundled(tmp_path):
