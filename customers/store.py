@@ -13,7 +13,7 @@ _CUSTOMER = """
      WHERE id = %s AND deleted_at IS NULL
 """
 
-SEARCH = SearchIndex("customers", "customer_grams", ("name", "email", "phone"))
+SEARCH = SearchIndex("customers", "customer_search", ("name", "email", "phone"))
 
 
 def insert_customer(tx: Cursor, row: Row) -> int:

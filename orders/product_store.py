@@ -7,7 +7,7 @@ from common.database import placeholders, unique
 from common.problems import SkuTaken
 from common.search import SearchIndex
 
-SEARCH = SearchIndex("products", "product_grams", ("sku", "name"))
+SEARCH = SearchIndex("products", "product_search", ("sku", "name"))
 
 
 def insert_product(tx: Cursor, row: Row) -> int:
