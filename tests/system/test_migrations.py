@@ -185,14 +185,16 @@ def entries_made_by(module, environ, cursor):
     return entries
 
 
-def test_seed_and_migration_make_the_same_search_entries(environ, schema, cursor):
+def test_seed_programs_and_migration_make_the_same_search_entries(environ, schema, cursor):
     run_module("sql.migrate", environ=environ)
     by_seed = entries_made_by("sql.seed", environ, cursor)
+    by_the_programs_code = entries_made_by("sql.normalise", environ, cursor)
     cursor.execute(f"DELETE FROM {schema}.schema_migrations WHERE version = '0005'")
     cursor.execute("COMMIT")
     by_migration = entries_made_by("sql.migrate", environ, cursor)
 
     assert len(by_seed) > 150
+    assert by_the_programs_code == by_seed
     assert by_migration == by_seed
 
 
