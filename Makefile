@@ -23,7 +23,7 @@ TEST_TOOLS := .local/nginx/nginx .local/chromium/chromium
 BENCH_TOOLS := .local/wrk/wrk .local/sysbench/sysbench
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS) $(SWAGGER_UI)
 
-.PHONY: help demo run test mutants contract lint migrate seed operator offline postman clients package deploy db bench bench-cold-start bench-size clean
+.PHONY: help demo run test mutants contract lint migrate seed normalise operator offline postman clients package deploy db bench bench-cold-start bench-size clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
@@ -53,6 +53,10 @@ migrate: $(INSTALLED) ## Apply the missing migrations
 
 seed: migrate ## Add the demo data, operators included; refused in production
 	@exec python -m sql.seed
+
+normalise: $(INSTALLED) ## Bring stored texts to the form in which they are looked for, and add missing search entries
+	@sql/mysql-server start
+	@exec python -m sql.normalise
 
 operator: $(INSTALLED) ## Add an operator: USERNAME=… ROLE=viewer|operator|admin; asks for the password
 	@sql/mysql-server start >&2

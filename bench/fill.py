@@ -56,7 +56,7 @@ def run_fill(cursor: Any, sizes: Sizes, part: int = PART):
             cursor.execute("SET @first = %s, @part = %s", (first, min(part, rows + 1 - first)))
             cursor.execute(statement)
         if table != "once":
-            (target,) = re.findall(r"^INSERT INTO (\w+)", statement, re.MULTILINE)
+            (target,) = re.findall(r"^INSERT.* INTO (\w+)", statement, re.MULTILINE)
             print(f"  {target:15} {time.monotonic() - started:6.1f} s", flush=True)
 
 

@@ -156,7 +156,8 @@ local function entries_of(...)
    local seen, rows = {}, {}
    for _, text in ipairs({...}) do
       for start = 1, #text do
-         local row = "('" .. text:sub(start, start + 2) .. "', LAST_INSERT_ID(), '" .. text:sub(start + 3, start + 5) .. "')"
+         local gram = {text:sub(start, start), text:sub(start + 1, start + 1), text:sub(start + 2, start + 2)}
+         local row = "('" .. table.concat(gram, "', '") .. "', LAST_INSERT_ID(), '" .. text:sub(start + 3, start + 5) .. "')"
          if not seen[row:lower()] then
             seen[row:lower()] = true
             rows[#rows + 1] = row
@@ -175,7 +176,7 @@ local operations = {
       local phone = string.format("+1-555-%07d", random(0, 9999999))
       statements.begin()
       statements.insert_customer(name, email, phone)
-      con:query("INSERT INTO customer_grams (gram, id, rest) VALUES " .. entries_of(name, email, phone))
+      con:query("INSERT INTO customer_search (c1, c2, c3, id, rest) VALUES " .. entries_of(name, email, phone))
       statements.insert_key("customer", unique(), BODY)
       statements.commit()
    end,

@@ -15,7 +15,7 @@ _CUSTOMER = """
 
 _ID_BY_EMAIL = "SELECT id FROM customers WHERE living_email = %s"  # by uq_customers_email
 
-SEARCH = SearchIndex("customers", "customer_grams", ("name", "email", "phone"))
+SEARCH = SearchIndex("customers", "customer_search", ("name", "email", "phone"))
 
 
 def insert_customer(tx: Cursor, row: Row) -> int:

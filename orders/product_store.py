@@ -9,7 +9,7 @@ from common.search import SearchIndex
 
 _ID_BY_SKU = "SELECT id FROM products WHERE sku = %s"  # by uq_products_sku
 
-SEARCH = SearchIndex("products", "product_grams", ("sku", "name"))
+SEARCH = SearchIndex("products", "product_search", ("sku", "name"))
 
 
 def insert_product(tx: Cursor, row: Row) -> int:

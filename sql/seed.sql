@@ -18,16 +18,18 @@ VALUES ('SKU-001', 'Laptop Pro', 129900, 10, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))
 -- What search finds them by (common/search.py): every three neighbouring characters and
 -- the three after them, fewer at a text's end.
 
-INSERT INTO customer_grams (gram, id, rest)
+INSERT INTO customer_search (c1, c2, c3, id, rest)
 WITH RECURSIVE positions AS (SELECT 1 AS start UNION ALL SELECT start + 1 FROM positions WHERE start < 254),
      texts AS (SELECT id, name AS text FROM customers WHERE deleted_at IS NULL
-               UNION SELECT id, email FROM customers WHERE deleted_at IS NULL
-               UNION SELECT id, phone FROM customers WHERE deleted_at IS NULL)
-SELECT DISTINCT SUBSTR(text, start, 3), id, SUBSTR(text, start + 3, 3) FROM texts JOIN positions ON start <= CHAR_LENGTH(text)
-    ON DUPLICATE KEY UPDATE customer_grams.id = customer_grams.id;
+               UNION ALL SELECT id, email FROM customers WHERE deleted_at IS NULL
+               UNION ALL SELECT id, phone FROM customers WHERE deleted_at IS NULL)
+SELECT SUBSTR(text, start, 1), SUBSTR(text, start + 1, 1), SUBSTR(text, start + 2, 1), id, SUBSTR(text, start + 3, 3)
+  FROM texts JOIN positions ON start <= CHAR_LENGTH(text)
+    ON DUPLICATE KEY UPDATE customer_search.id = customer_search.id;
 
-INSERT INTO product_grams (gram, id, rest)
+INSERT INTO product_search (c1, c2, c3, id, rest)
 WITH RECURSIVE positions AS (SELECT 1 AS start UNION ALL SELECT start + 1 FROM positions WHERE start < 200),
-     texts AS (SELECT id, sku AS text FROM products UNION SELECT id, name FROM products)
-SELECT DISTINCT SUBSTR(text, start, 3), id, SUBSTR(text, start + 3, 3) FROM texts JOIN positions ON start <= CHAR_LENGTH(text)
-    ON DUPLICATE KEY UPDATE product_grams.id = product_grams.id;
+     texts AS (SELECT id, sku AS text FROM products UNION ALL SELECT id, name FROM products)
+SELECT SUBSTR(text, start, 1), SUBSTR(text, start + 1, 1), SUBSTR(text, start + 2, 1), id, SUBSTR(text, start + 3, 3)
+  FROM texts JOIN positions ON start <= CHAR_LENGTH(text)
+    ON DUPLICATE KEY UPDATE product_search.id = product_search.id;

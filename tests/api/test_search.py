@@ -1,7 +1,15 @@
 """Search: exactly "contains", case-insensitively, whatever the characters are."""
 
-import pytest
+import os
+import unicodedata
+from datetime import datetime
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.search import escaped
+from orders import product_store, product_workflows
 from tests.contract_client import refusal
 from tests.factories import unique
 
@@ -40,6 +48,7 @@ CASES = {
     "seven characters": ("Laptop Pro", "Laptop Prx", "top Pro"),
     "percent among the three after": ("abc10% off", "abc10x off", "abc10%"),
     "long text": ("y" * 150, "y" * 99, "y" * 100),
+    "one letter that is two elsewhere": ("abcssx abcßx", "abcssx abcsx", "abcßx"),
     "letters newer than the index": ("Ꟈ letter", "Ɤ letter", "Ꟈ le"),
 }
 
@@ -107,27 +116,6 @@ def test_product_with_a_text_in_many_places_is_found_once(orders_api, factory):
     assert [row["name"].startswith(name) for row in page["data"]].count(True) == 1
 
 
-def test_row_written_by_the_version_before_is_found_too(orders_api, factory, other_connection):
-    name = unique("Older")
-    product = factory.make_product(name=f"{name} version")
-    cursor = other_connection.cursor()
-    cursor.execute("DELETE FROM product_grams WHERE id = %s", (product["id"],))
-    cursor.execute(
-        """
-        INSERT INTO product_grams (gram, id)
-        WITH RECURSIVE n AS (SELECT 1 AS start UNION ALL SELECT start + 1 FROM n WHERE start < 200)
-        SELECT DISTINCT SUBSTR(name, start, 3), id FROM products JOIN n ON start <= CHAR_LENGTH(name) WHERE id = %s
-        """,
-        (product["id"],),
-    )
-    other_connection.commit()
-
-    assert found(orders_api, "/products", name) == {product["id"]}
-
-    orders_api.patch(f"/products/{product['id']}", json={"name": "renamed now"})
-    assert found(orders_api, "/products", name) == set()
-
-
 def test_renamed_rows_are_found_by_the_new_names_only(customers_api, orders_api, factory):
     old, new = unique("before"), unique("after")
     customer, product = factory.make_customer(name=old)["id"], factory.make_product(name=old)["id"]
@@ -152,11 +140,68 @@ def test_two_characters_that_very_many_rows_have_are_found_in_the_table_itself(o
     cursor = other_connection.cursor()
     cursor.execute(
         """
-        INSERT INTO product_grams (gram, id)
+        INSERT INTO product_search (c1, c2, c3, id, rest)
         WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 999)
-        SELECT CONCAT('ЪЫ', CHAR(64 + tens.i USING utf8mb4)), 1000000000 + n.i FROM n JOIN n AS tens ON tens.i < 6
+        SELECT 'Ъ', 'Ы', CHAR(64 + tens.i USING utf8mb4), 1000000000 + n.i, '' FROM n JOIN n AS tens ON tens.i < 6
         """
     )
     other_connection.commit()
 
     assert found(orders_api, "/products", "ъы") == {product["id"]}
+
+
+# --- whatever LIKE finds ---------------------------------------------------------------
+
+# A few characters of each, so that texts are often nearly equal: letters of several forms, marks that NFC composes and
+# others, digits, what the collation ignores, splits in two, or takes together with its neighbour.
+SCRIPTS = {
+    "Latin": "aàåsSßﬁfiIıİoøœe1²\u0301\u0323\u00ad %_|",
+    "Cyrillic": "вВиИйеёѐ\u0306\u0308\u0301 1",
+    "Greek": "σςΣωώΩᾳ\u0345\u0301\u0313 1",
+    "Hebrew": "אבבּשׁש\u05bc\u05b8\ufb4f 1",
+    "Arabic": "اأآبلﻻه\u0653\u064e\u0651\u0640١1",
+    "Thai": "กงขเแไาำ่้\u0e4d\u0e31๑1",
+    "Devanagari": "कखकिनऩ\u093c\u0958\u094d\u200d१1",
+    "Chinese, Japanese, Korean": "東豈豈かがカｶﾞ\u3099\u30fc가각ᄀ\u1161\u11a8ㄱ一㊀",
+    "emoji": "😀🎉👍❤1\u20e3\U0001f3fd\u200d\ufe0f",
+}
+
+
+def nfc(text):
+    return unicodedata.normalize("NFC", text)
+
+
+@st.composite
+def names_and_search(draw):
+    """Names of few characters, and a text to search for: a part of one of them, or one that is much like them."""
+    script = "".join(draw(st.lists(st.sampled_from([*SCRIPTS.values()]), min_size=1, max_size=2)))
+    alphabet = draw(st.lists(st.sampled_from(script), min_size=2, max_size=6))
+    texts = st.text(alphabet, min_size=1, max_size=20).map(nfc)
+    names = draw(st.lists(texts, min_size=1, max_size=4))
+    name, start, length = draw(st.sampled_from(names)), draw(st.integers(0, 19)), draw(st.integers(1, 9))
+    part = name[start:][:length] or name
+    return names, draw(st.sampled_from([part, nfc(part.swapcase())]) | texts)
+
+
+# More by hand: EXAMPLES=2000.
+@settings(max_examples=int(os.environ.get("EXAMPLES", "100")), derandomize="EXAMPLES" not in os.environ, deadline=None)
+@given(names_and_search())
+def test_search_finds_what_like_finds_in_any_script(database, names_and_search):
+    names, search = names_and_search
+
+    def find(tx):
+        for name in names:
+            product = {"sku": unique("SKU"), "name": name, "price_cents": 1, "stock": 1}
+            product_workflows.create_product(tx, product, datetime(2026, 1, 1))
+        rows = product_store.select_products(tx, search, None, 10_000)
+        pattern = f"%{escaped(search)}%"
+        tx.execute(
+            "SELECT id FROM products WHERE sku LIKE %s ESCAPE '|' OR name LIKE %s ESCAPE '|'", (pattern, pattern)
+        )
+        like = {row["id"] for row in tx.fetchall()}
+        tx.execute("ROLLBACK")
+        return {row["id"] for row in rows}, like
+
+    found, like = database.transact(find)
+
+    assert found == like

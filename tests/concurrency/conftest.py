@@ -181,8 +181,8 @@ class Ledger:
         """Return how many search entries a customer has of texts that are no longer its own."""
         query = """
             SELECT COUNT(*)
-              FROM customer_grams AS g JOIN customers AS c ON c.id = g.id
-             WHERE c.id = %s AND LOCATE(g.gram, CONCAT_WS('|', c.name, c.email, c.phone)) = 0
+              FROM customer_search AS g JOIN customers AS c ON c.id = g.id
+             WHERE c.id = %s AND LOCATE(CONCAT(c1, c2, c3), CONCAT_WS('|', c.name, c.email, c.phone)) = 0
         """
         return self._column(query, customer["id"])[0]
 

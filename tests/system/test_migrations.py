@@ -9,7 +9,10 @@ import pytest
 from tests.system.conftest import ROOT, run_module, start_module, wait_until
 from tests.system.services import connect
 
-APPLIED = "applied 0001_schema.sql, 0002_search_rest.sql, 0003_search_entries.sql, 0004_key_etag.sql, 0005_finding.sql."
+APPLIED = (
+    "applied 0001_schema.sql, 0002_search_rest.sql, 0003_search_entries.sql, 0004_key_etag.sql, 0005_finding.sql,"
+    " 0006_search_characters.sql."
+)
 NOTHING = "nothing to apply."
 FILES = sorted((ROOT / "sql" / "migrations").glob("*.sql"))
 
@@ -95,6 +98,7 @@ INTERRUPTIONS = {
     "one of two tables altered": (1, 3),
     "one of two tables emptied": (2, 5),
     "column added": (3, 3),
+    "one of two tables filled": (5, 5),
 }
 
 
@@ -166,33 +170,36 @@ def test_run_after_an_interrupted_one_waits_for_its_alter(
     assert tables(cursor, schema) == tables(cursor, database_settings.name)
 
 
-def entries(cursor, schema):
-    """Return the search entries of both tables."""
+def entries_made_by(module, environ, cursor):
+    """Run a command, and return the search entries that are there then; remove them."""
+    run = run_module(module, environ=environ)
+    assert run.returncode == 0, run.stderr
+    schema = environ["DB_NAME"]
     cursor.execute(
         f"""
-        SELECT 'customer', HEX(WEIGHT_STRING(gram)) AS weight, id, LOWER(rest) FROM {schema}.customer_grams
-         UNION ALL SELECT 'product', HEX(WEIGHT_STRING(gram)), id, LOWER(rest) FROM {schema}.product_grams
-         ORDER BY 1, id, weight, 4
+        SELECT 'customer', id, LOWER(CONCAT(c1, c2, c3)) AS gram, rest FROM {schema}.customer_search
+         UNION ALL SELECT 'product', id, LOWER(CONCAT(c1, c2, c3)), rest FROM {schema}.product_search
+         ORDER BY 1, id, gram, rest
         """
     )
-    return cursor.fetchall()
-
-
-def test_entries_of_the_version_before_become_those_that_are_written_now(environ, schema, cursor):
-    run_module("sql.migrate", environ=environ)
-    assert run_module("sql.seed", environ=environ).returncode == 0
-    written_now = entries(cursor, schema)
-    for table in ("customer_grams", "product_grams"):
-        cursor.execute(f"UPDATE IGNORE {schema}.{table} SET rest = 'none'")
-        cursor.execute(f"DELETE FROM {schema}.{table} WHERE rest <> 'none'")
-    cursor.execute(f"DELETE FROM {schema}.schema_migrations WHERE version > '0001'")
+    entries = cursor.fetchall()
+    for table in ("customer_search", "product_search"):
+        cursor.execute(f"DELETE FROM {schema}.{table}")
     cursor.execute("COMMIT")
+    return entries
 
-    run = run_module("sql.migrate", environ=environ)
 
-    assert run.returncode == 0, run.stderr
-    assert len(written_now) > 150
-    assert entries(cursor, schema) == written_now
+def test_seed_programs_and_migration_make_the_same_search_entries(environ, schema, cursor):
+    run_module("sql.migrate", environ=environ)
+    by_seed = entries_made_by("sql.seed", environ, cursor)
+    by_the_programs_code = entries_made_by("sql.normalise", environ, cursor)
+    cursor.execute(f"DELETE FROM {schema}.schema_migrations WHERE version = '0006'")
+    cursor.execute("COMMIT")
+    by_migration = entries_made_by("sql.migrate", environ, cursor)
+
+    assert len(by_seed) > 150
+    assert by_the_programs_code == by_seed
+    assert by_migration == by_seed
 
 
 # --- the seed --------------------------------------------------------------------------
