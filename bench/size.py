@@ -2,10 +2,11 @@
 
 Over HTTP, one client on kept-alive connections, against the services under gunicorn and a MySQL server of its own.
 Two schemas: one of the sizes asked for, one of a hundredth. They are filled the first time and kept in
-.local/bench-size. Three questions:
+.local/bench-size. Four questions:
 
     pages     page PAGE of the lists, and of some filters, against page 1, by turns
     search    texts of many kinds, over customers and over products
+    finds     one row by its email, SKU or reference
     orders    creating an order of three lines, in the large schema and in the small one
 """
 
@@ -41,18 +42,31 @@ MEASURE = f"{MEMORY} {DURABLE}"
 
 DEFAULTS = {"CUSTOMERS": 1_000_000, "PRODUCTS": 100_000, "ORDERS": 1_000_000}
 PAGE = 10_000
-LIMIT = 10  # 100,000 products are 10,000 pages of 10
+LIMIT = 9  # 100,000 products, one of 32 of them inactive, are 10,000 pages of 9
 CALLS = 300  # of each page, and of creating an order
 TEXTS = 12  # of each kind
 SEARCHES = 7  # of each text
 SAMPLE = 5_000  # rows that the texts are taken from
 CUSTOMERS = "SELECT name, email, phone FROM customers WHERE MOD(id, %s) = 0"
 PRODUCTS = "SELECT name, sku FROM products WHERE MOD(id, %s) = 0"
-# Of the two years that fill.sql spreads the orders over; customer 1 is a reseller with a fifth of them.
+# What is known of a row: its list, and the filters.
+FINDS = {
+    "email": ("/customers", "SELECT email FROM customers WHERE deleted_at IS NULL"),
+    "sku": ("/products", "SELECT sku FROM products"),
+    "sku and a word": ("/products", "SELECT sku, SUBSTRING_INDEX(name, ' ', 1) AS search FROM products"),
+    "reference": ("/orders", "SELECT customer_reference FROM orders WHERE customer_reference <> 'PO-0'"),
+    "reference and customer": (
+        "/orders",
+        "SELECT customer_reference, customer_id FROM orders WHERE customer_reference <> 'PO-0'",
+    ),
+}
+# Of the two years that fill.sql spreads the orders over; customer 1 is a reseller with a fifth of them, and PO-0 the
+# reference of all that are canceled.
 FILTERS = (
     {},
     {"status": "CONFIRMED"},
     {"customer_id": 1},
+    {"customer_reference": "PO-0"},
     {"from": "2024-03-01T00:00:00Z", "to": "2025-11-01T00:00:00Z"},
     {"status": "CONFIRMED", "customer_id": 1, "from": "2024-03-01T00:00:00Z", "to": "2025-11-01T00:00:00Z"},
 )
@@ -108,6 +122,11 @@ def page_paths(shop, path, scope, query, *select):
     return first, f"{first}&cursor={page['next_cursor']}"
 
 
+def select_active_products(tx, after, count):
+    """Return up to `count` products that are sold."""
+    return product_store.select_products(tx, None, after, count, active=True)
+
+
 def position_of(row):
     """Return the position of a row in its list, as the resources do."""
     return (times.to_microseconds(row["created_at"]), row["id"]) if "status" in row else (row["id"],)
@@ -118,6 +137,9 @@ def measure_pages(shop):
     cases = {
         "customers": page_paths(shop, "/customers", ["customers", None], {}, store.select_customers, None),
         "products": page_paths(shop, "/products", ["products", None], {}, product_store.select_products, None),
+        "products active": page_paths(
+            shop, "/products", ["products", None, ("active", True)], {"active": "true"}, select_active_products
+        ),
     }
     for query in FILTERS:
         moments = {name: times.from_json(str(query[name])) for name in ("from", "to") if name in query}
@@ -161,14 +183,28 @@ def search_texts(names, keys, numbers):
 
 def measure_search(shop, path, kinds):
     """Return {kind: [median, p95, longest] of its searches}."""
-    figures = {}
-    for kind, texts in kinds.items():
-        paths = [f"{path}?{urlencode({'search': text})}" for text in texts]
-        for each in paths:  # brings the rows into memory
-            shop.call("GET", each)
-        taken = sorted(shop.call("GET", each) for each in paths * SEARCHES)
-        figures[kind] = [statistics.median(taken), taken[int(0.95 * len(taken))], taken[-1]]
-    return figures
+    return {kind: measure(shop, path, [{"search": text} for text in texts]) for kind, texts in kinds.items()}
+
+
+def measure(shop, path, queries):
+    """Return [median, p95, longest] of a list's first pages."""
+    paths = [f"{path}?{urlencode(query)}" for query in queries]
+    for each in paths:  # brings the rows into memory
+        shop.call("GET", each)
+    taken = sorted(shop.call("GET", each) for each in paths * SEARCHES)
+    return [statistics.median(taken), taken[int(0.95 * len(taken))], taken[-1]]
+
+
+def measure_finds(shop):
+    """Return {what is known of a row: [median, p95, longest] of finding it}."""
+
+    def select(tx, statement):
+        tx.execute(f"{statement} ORDER BY RAND(1) LIMIT {TEXTS}")
+        return tx.fetchall()
+
+    return {
+        known: measure(shop, path, shop.database.read(select, statement)) for known, (path, statement) in FINDS.items()
+    }
 
 
 # --- orders ----------------------------------------------------------------------------
@@ -249,6 +285,7 @@ def main():
             for path, texts in (("/customers", (names, emails, phones)), ("/products", (titles, skus, skus))):
                 figures = measure_search(shop, path, search_texts(*texts))
                 print_table(f"search in {path}", ("p50 ms", "p95 ms", "max ms"), figures)
+            print_table("found by", ("p50 ms", "p95 ms", "max ms"), measure_finds(shop))
             among_many = measure_orders(shop, sizes.orders)
     headings = (f"among {small.orders:,} ms", f"among {sizes.orders:,} ms", "ratio")
     print_table("orders of 3 lines", headings, {"created": [among_few, among_many, among_many / among_few]})
