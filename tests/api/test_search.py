@@ -2,12 +2,12 @@
 
 import os
 import unicodedata
-from datetime import datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common import times
 from common.search import escaped
 from orders import product_store, product_workflows
 from tests.contract_client import refusal
@@ -192,7 +192,7 @@ def test_search_finds_what_like_finds_in_any_script(database, names_and_search):
     def find(tx):
         for name in names:
             product = {"sku": unique("SKU"), "name": name, "price_cents": 1, "stock": 1}
-            product_workflows.create_product(tx, product, datetime(2026, 1, 1))
+            product_workflows.create_product(tx, times.utc_now, product)
         rows = product_store.select_products(tx, search, None, 10_000)
         pattern = f"%{escaped(search)}%"
         tx.execute(
