@@ -122,11 +122,6 @@ def page_paths(shop, path, scope, query, *select):
     return first, f"{first}&cursor={page['next_cursor']}"
 
 
-def select_active_products(tx, after, count):
-    """Return up to `count` products that are sold."""
-    return product_store.select_products(tx, None, after, count, active=True)
-
-
 def position_of(row):
     """Return the position of a row in its list, as the resources do."""
     return (times.to_microseconds(row["created_at"]), row["id"]) if "status" in row else (row["id"],)
@@ -137,9 +132,6 @@ def measure_pages(shop):
     cases = {
         "customers": page_paths(shop, "/customers", ["customers", None], {}, store.select_customers, None),
         "products": page_paths(shop, "/products", ["products", None], {}, product_store.select_products, None),
-        "products active": page_paths(
-            shop, "/products", ["products", None, ("active", True)], {"active": "true"}, select_active_products
-        ),
     }
     for query in FILTERS:
         moments = {name: times.from_json(str(query[name])) for name in ("from", "to") if name in query}
