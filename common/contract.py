@@ -203,7 +203,9 @@ class Operation:
             query_string = query_string.encode("latin-1").decode("utf-8")
             pairs = parse_qsl(query_string, keep_blank_values=True, errors="strict", max_num_fields=_MAX_QUERY_FIELDS)
         except ValueError as ex:
-            raise InvalidRequest(errors=[make_error("query", "malformed", "is not a list of UTF-8 fields")]) from ex
+            raise InvalidRequest(
+                errors=[make_error("query", "malformed", f"is not a list of {_MAX_QUERY_FIELDS} UTF-8 fields at most")]
+            ) from ex
         values = {name: parameter.definition.get("default") for name, parameter in self.query.items()}
         seen = set()
         errors = []

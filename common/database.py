@@ -59,7 +59,7 @@ PROBE_VALID_SECONDS = 3
 class Database:
     """Lends a connection to each call, opened when it is first needed, and kept; fork first, then call.
 
-    A bulkhead: a call that gets none of CONNECTIONS within CONNECTION_WAIT_SECONDS is `DatabaseUnavailable`.
+    A bulkhead: a call that gets none of CONNECTIONS within CONNECTION_WAIT_SECONDS is `Busy`.
     A circuit breaker: while the `probe` has no answer, every call is, at once.
     """
 
@@ -133,7 +133,8 @@ class Database:
             try:
                 self._permits.get(timeout=CONNECTION_WAIT_SECONDS)
             except queue.Empty:
-                raise DatabaseUnavailable() from None
+                # A probe that is answered tells that the database is well: others wait for rows, on all connections.
+                raise (DatabaseUnavailable() if self.probe.is_unanswered() else Busy()) from None
         connection = self._idle.pop()
         try:
             yield connection

@@ -101,7 +101,8 @@ class Assets:
 
     def on_get(self, req: Request, resp: falcon.Response, path: str):
         """Send a file, or 304."""
-        req.env.pop("HTTP_RANGE", None)  # beyond the end it would be 416, which is no problem of ours
+        for name in ("HTTP_RANGE", "HTTP_IF_MODIFIED_SINCE"):  # which Falcon would refuse in words of its own
+            req.env.pop(name, None)
         self._send_file(req, resp)
         resp.set_headers(_ASSET_HEADERS)
 

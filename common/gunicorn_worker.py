@@ -6,7 +6,12 @@ import socket
 import struct
 
 from gunicorn import util
-from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.http.errors import (
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
 from gunicorn.workers.gthread import ThreadWorker
 
 from common import problems, tracing
@@ -16,8 +21,33 @@ from common import problems, tracing
 CLIENT_SECONDS = 5
 
 
+class _Body:
+    """A request's body. Where reading it fails, nobody knows where the next request begins: the connection ends."""
+
+    def __init__(self, req):
+        self._req, self._body = req, req.body
+
+    def read(self, size=None):
+        try:
+            return self._body.read(size)
+        except Exception:
+            self._req.must_close = True
+            raise
+
+    def __getattr__(self, name):
+        return getattr(self._body, name)
+
+
 class Worker(ThreadWorker):
     """Refuses in problem documents, where the base class echoes what was sent, and stops without delay."""
+
+    def handle_request(self, req, conn):
+        """Answer a request. One in another transfer coding than chunks is refused, for the base class ignores it."""
+        if any(name == "TRANSFER-ENCODING" and value.lower() != "chunked" for name, value in req.headers):
+            self.handle_error(None, conn.sock, conn.client, UnsupportedTransferCoding(""))
+            return False
+        req.body = _Body(req)
+        return super().handle_request(req, conn)
 
     def murder_keepalived(self):
         """End connections that were idle for too long. On TERM end all idle ones, which the base class waits for."""

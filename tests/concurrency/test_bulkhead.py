@@ -6,7 +6,7 @@ import time
 import pytest
 
 from common import database as database_module
-from common.problems import DatabaseUnavailable
+from common.problems import Busy, DatabaseUnavailable
 from tests.concurrency.conftest import TIMEOUT
 
 
@@ -48,13 +48,11 @@ def test_call_that_finds_all_connections_in_use_waits_for_one(narrow, hold, star
     assert (waiting.result(TIMEOUT), holder.result(TIMEOUT)) == (1, None)
 
 
-def test_call_that_gets_no_connection_in_time_is_unavailable_and_others_are_served_afterwards(
-    narrow, hold, monkeypatch
-):
+def test_call_that_gets_no_connection_in_time_is_busy_and_others_are_served_afterwards(narrow, hold, monkeypatch):
     monkeypatch.setattr(database_module, "CONNECTION_WAIT_SECONDS", 0.1)
     released, holder = hold(narrow)
 
-    with pytest.raises(DatabaseUnavailable):
+    with pytest.raises(Busy):
         narrow.read(select_one)
     # The probe has asked meanwhile: statements that take long are no database that hangs.
     assert narrow.probe.ask().result(10)["has_schema"] == 1

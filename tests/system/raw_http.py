@@ -73,7 +73,10 @@ class Connection:
     def read(self, timeout=TIMEOUT):
         """Return the next answer, or None where the connection ends."""
         self._socket.settimeout(timeout)
-        status_line = self._stream.readline()
+        try:
+            status_line = self._stream.readline()
+        except ConnectionResetError:  # it ended with bytes unread
+            return None
         if not status_line:
             return None
         version, status, _ = status_line.split(b" ", 2)

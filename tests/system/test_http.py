@@ -177,6 +177,29 @@ def test_request_whose_chunks_end_in_nonsense_has_one_answer(stack, trailer):
         assert [answer.status for answer in answers] == [status]
 
 
+@pytest.mark.parametrize(
+    ("start", "waits_for_an_answer"),
+    [
+        ("Transfer-Encoding: chunked\r\n\r\nAA\r\n{", True),  # stops within a chunk
+        ("Transfer-Encoding: chunked\r\n\r\nZZ\r\n", True),
+        ("Transfer-Encoding: chunked\r\n\r\n2\r\n{}junk", True),
+        ("Transfer-Encoding: identity\r\n\r\n", False),
+        ("Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", False),
+    ],
+)
+def test_what_follows_a_body_without_a_known_end_is_no_request(operator, stack, start, waits_for_an_answer):
+    head = f"POST /customers HTTP/1.1\r\n{HOST}\r\n{JSON}\r\nAuthorization: Bearer {operator.token}\r\n{start}"
+    with Connection(stack.customers) as connection:
+        connection.send(head.encode() + (b"" if waits_for_an_answer else SMUGGLED))
+        refused = connection.read()
+        if waits_for_an_answer:
+            connection.send(SMUGGLED)
+
+        assert refused.status in (400, 408)
+        assert refused.headers["connection"] == "close"
+        assert connection.read() is None
+
+
 def test_nothing_of_a_broken_chunk_is_logged(stack):
     secret = f"secret-{uuid.uuid4().hex}"
     exchange(stack.customers, request(*LOGIN, "Transfer-Encoding: chunked", body=f"{secret}\r\n".encode()))
