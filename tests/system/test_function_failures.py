@@ -6,7 +6,6 @@ import shutil
 import pytest
 
 from aws.package import FUNCTIONS
-from tests.system import proxy
 from tests.system.gateway import make_event_v2
 
 for_every_function = pytest.mark.parametrize("name", FUNCTIONS)
@@ -119,31 +118,6 @@ def test_body_that_is_no_bytes_is_400(gateways, operator, body, is_base64):
 
     assert answer(gateways["payload 2.0"]["orders"].function.invoke(event)) == (400, "malformed_json")
 
-
-# --- time ------------------------------------------------------------------------------
-
-
-def test_deadline_shorter_than_the_work_is_a_retryable_504_and_a_repeat_converges(
-    make_function, function_environ, operator, shop, stack
-):
-    function = make_function("orchestrator", function_environ)
-    headers = [("Authorization", f"Bearer {operator.token}"), ("Content-Type", "application/json")]
-    event = make_event_v2("POST", "/orchestrator/create-and-confirm-order", headers, json.dumps(shop.order()))
-    stack.orders_proxy.script("POST", "/orders/[0-9]+/confirm", proxy.hang_after)
-    function.invoke(HEALTH)  # so that it has started: Lambda doesn't count that either
-
-    function.timeout = 0.8
-    result = function.invoke(event)
-    function.timeout = 28
-    stack.orders_proxy.reset()
-    repeat = function.invoke(event)
-
-    body = json.loads(result["body"])
-    assert answer(result) == (504, "upstream_timeout")
-    assert (body["retryable"], body["success"]) == (True, False)
-    assert repeat["statusCode"] == 201
-    assert [order["status"] for order in shop.orders()] == ["CONFIRMED"]
-    assert shop.stock() == shop.initial_stock - 1
 
 
 # --- logs ------------------------------------------------------------------------------

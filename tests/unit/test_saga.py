@@ -117,16 +117,6 @@ def test_calls_never_outlast_the_deadline(run, time):
     assert orders.calls[-1]["timeout"] < orders.calls[0]["timeout"]
 
 
-def test_no_time_left_makes_no_call_to_orders(run, time):
-    time.now = DEADLINE
-    orders = FakeService(time, CREATED)
-
-    with pytest.raises(UpstreamTimeout):
-        run(orders)
-
-    assert orders.calls == []
-
-
 def test_slow_customers_leave_time_for_the_order(run, time):
     orders, customers = FakeService(time, CREATED, CONFIRMED), FakeService(time, Unknown(), seconds=4)
 
