@@ -6,7 +6,8 @@ import signal
 
 import pytest
 
-from tests.system.conftest import ROOT, run_module, start_module, wait_until
+from tests.conftest import run_module
+from tests.system.conftest import ROOT, start_module, wait_until
 from tests.system.services import connect
 
 APPLIED = "applied 0001_schema.sql, 0002_search_rest.sql, 0003_search_entries.sql, 0004_key_etag.sql, 0005_finding.sql."
@@ -167,7 +168,6 @@ def test_run_after_an_interrupted_one_waits_for_its_alter(
 
 
 def entries(cursor, schema):
-    """Return the search entries of both tables."""
     cursor.execute(
         f"""
         SELECT 'customer', HEX(WEIGHT_STRING(gram)) AS weight, id, LOWER(rest) FROM {schema}.customer_grams
