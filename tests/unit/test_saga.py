@@ -38,14 +38,6 @@ def test_order_is_created_and_confirmed_with_the_callers_key(run, time):
     assert [call["headers"] for call in orders.calls] == [{**CALL_HEADERS, "X-Idempotency-Key": "the-key"}] * 2
 
 
-def test_reference_that_is_absent_stays_absent(run, time):
-    orders = FakeService(time, CREATED, CONFIRMED)
-
-    run(orders, request={name: value for name, value in ORDER_TO_CONFIRM.items() if name != "customer_reference"})
-
-    assert orders.calls[0]["body"] == {"customer_id": 1, "items": ORDER_TO_CONFIRM["items"]}
-
-
 @pytest.mark.parametrize(("created", "confirmed"), [(False, False), (True, False), (False, True), (True, True)])
 def test_replay_is_what_the_last_step_says(run, time, created, confirmed):
     orders = FakeService(time, Done(make_order(), created), Done(make_order("CONFIRMED"), confirmed))
