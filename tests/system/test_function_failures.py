@@ -23,8 +23,6 @@ def answer(result):
     return result["statusCode"], body["code"]
 
 
-# --- a crash ---------------------------------------------------------------------------
-
 # What the handler calls first of all, replaced by something that raises.
 CRASH = """
 import serverless_wsgi
@@ -53,8 +51,6 @@ def test_crash_is_a_500_problem_and_the_next_event_is_answered(
     assert error.partition("(")[0] in function.log()
     assert json.loads(results[0]["body"])["request_id"] in function.log()
 
-
-# --- settings --------------------------------------------------------------------------
 
 SECRETS = {"JWT_SECRET": "j" * 40, "SERVICE_TOKEN": "s" * 40, "DB_PASSWORD": "d" * 40}
 PRODUCTION = {
@@ -93,8 +89,6 @@ def test_production_settings_are_taken(make_function, name):
     assert make_function(name, PRODUCTION).invoke(HEALTH)["statusCode"] == 200
 
 
-# --- events ----------------------------------------------------------------------------
-
 ODD_EVENTS = {
     "nothing": None,
     "a scheduled event": {"version": "0", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}},
@@ -117,10 +111,6 @@ def test_body_that_is_no_bytes_is_400(gateways, operator, body, is_base64):
     event = make_event_v2("POST", "/products", headers, body, is_base64)
 
     assert answer(gateways["payload 2.0"]["orders"].function.invoke(event)) == (400, "malformed_json")
-
-
-
-# --- logs ------------------------------------------------------------------------------
 
 
 @for_every_function

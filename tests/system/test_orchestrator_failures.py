@@ -12,7 +12,6 @@ from tests.system.http_server import answer
 CREATE = "/orders"
 CONFIRM = "/orders/[0-9]+/confirm"
 CANCEL = "/orders/[0-9]+/cancel"
-CUSTOMER = "/internal/customers/[0-9]+"
 
 SHORT_SECONDS = 2  # a deadline that a test can wait for
 
@@ -57,9 +56,6 @@ def assert_one_confirmed_order(shop, response):
     assert shop.stock() == shop.initial_stock - 1
 
 
-# --- the Lambda itself dies ------------------------------------------------------------
-
-
 def kill_lambda_when(gateway, operator, order, service_proxy, method, pattern, before):
     """Send the order and kill -9 the function at a request, before or after that takes effect."""
     reached = threading.Event()
@@ -93,10 +89,6 @@ def test_lambda_killed_then_repeated_gives_one_confirmed_order(operator, shop, s
     assert_one_confirmed_order(shop, response)
 
 
-
-# --- a service fails for good ----------------------------------------------------------
-
-
 @pytest.mark.parametrize("pattern", [CREATE, CONFIRM], ids=["create", "confirm"])
 @pytest.mark.parametrize(
     ("script", "status", "code"),
@@ -125,25 +117,6 @@ def test_lasting_failure_is_retryable_and_a_repeat_converges(
     assert_one_confirmed_order(shop, repeat)
 
 
-@pytest.mark.parametrize("script", [proxy.hang, proxy.answer_html], ids=lambda script: script.__name__)
-def test_customers_failing_writes_nothing_and_is_retryable(operator, orchestrate_in_vain, shop, stack, script):
-    order = shop.order()
-    stack.customers_proxy.script("GET", CUSTOMER, script)
-
-    failure = orchestrate_in_vain(order)
-    orders, stock = shop.orders(), shop.stock()
-    stack.customers_proxy.reset()
-    repeat = operator.orchestrate(order)
-
-    assert failure.status_code == 504, failure.text
-    assert (failure.json()["code"], failure.json()["retryable"]) == ("upstream_timeout", True)
-    assert (orders, stock) == ([], shop.initial_stock)
-    assert_one_confirmed_order(shop, repeat)
-
-
-# --- confirm is refused ----------------------------------------------------------------
-
-
 def refuse(service_proxy, handler, forward):
     """Refuse with what the orchestrator reads of a problem document, without asking the service."""
     problem = {"title": "Conflict", "status": 409, "detail": "Not now.", "code": "order_state_conflict"}
@@ -161,9 +134,6 @@ def test_refused_confirm_cancels_the_order_and_gives_the_stock_back(operator, sh
     assert (body["compensation"], body["success"], body["retryable"]) == ("order_canceled", False, False)
     assert [order["status"] for order in shop.orders()] == ["CANCELED"]
     assert shop.stock() == shop.initial_stock
-
-
-# --- many at once ----------------------------------------------------------------------
 
 
 @both_ways
