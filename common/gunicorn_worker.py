@@ -46,7 +46,7 @@ class Worker(ThreadWorker):
         if any(name == "TRANSFER-ENCODING" and value.lower() != "chunked" for name, value in req.headers):
             self.handle_error(None, conn.sock, conn.client, UnsupportedTransferCoding(""))
             return False
-        req.body = _Body(req)
+        req.body = _Body(req)  # pyright: ignore[reportAttributeAccessIssue] - it reads as the base class's does
         return super().handle_request(req, conn)
 
     def murder_keepalived(self):

@@ -20,18 +20,24 @@ from tests.contract_client import CODES_SEEN
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-def migrate(name):
-    """Create the schema `name` as `make migrate` does."""
-    migration = subprocess.run(
-        [sys.executable, "-m", "sql.migrate"],
+def run_module(*arguments, environ, stdin=""):
+    """Run `python -m …` in the repository to its end and return what it said."""
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
         cwd=ROOT,
-        env={**os.environ, "DB_NAME": name},
-        stdin=subprocess.DEVNULL,
+        env=environ,
+        input=stdin,
         capture_output=True,
-        text=True,
-        timeout=60,
+        encoding="utf-8",
+        errors="surrogateescape",  # so that a test can send what is no UTF-8
+        timeout=90,
         check=False,
     )
+
+
+def migrate(name):
+    """Create the schema `name` as `make migrate` does."""
+    migration = run_module("sql.migrate", environ={**os.environ, "DB_NAME": name})
     assert migration.returncode == 0, migration.stderr
 
 
@@ -109,7 +115,6 @@ class Clock:
         return self.now
 
     def advance(self, **duration):
-        """Move the clock by a timedelta's arguments."""
         self.now += timedelta(**duration)
 
 

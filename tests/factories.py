@@ -28,14 +28,12 @@ class Factory:
         self._clock = clock
 
     def make_customer(self, **overrides):
-        """Return a customer as the API shows it."""
         name = unique("customer")
         customer = {"name": name, "email": f"{name}@example.test", "phone": None, **overrides}
         answer = self._database.transact(customer_workflows.create_customer, self._clock, customer)
         return strict_json.loads(answer.body)
 
     def make_product(self, **overrides):
-        """Return a product as the API shows it."""
         sku = unique("SKU")
         product = {"sku": sku, "name": f"Product {sku}", "price_cents": 1000, "stock": 100, **overrides}
         active = product.pop("active", True)
@@ -66,7 +64,6 @@ class Factory:
         return username
 
     def stock_of(self, product_id):
-        """Return a product's stock as it is committed now."""
         return self._database.read(product_store.select_product, product_id)["stock"]
 
 

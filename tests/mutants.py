@@ -43,7 +43,12 @@ def main(parts):
 
 def read_list():
     """Return the faults; raise SystemExit if one has no place, or more than one."""
-    mutants = [{"name": name, **mutant} for name, mutant in tomllib.loads(LIST.read_text()).items()]
+    files = tomllib.loads(LIST.read_text())
+    mutants = [
+        {"name": name, "file": file, "with": "", **mutant}
+        for file, faults in files.items()
+        for name, mutant in faults.items()
+    ]
     for mutant in mutants:
         count = (ROOT / mutant["file"]).read_text().count(mutant["replace"])
         if count != 1:

@@ -79,7 +79,6 @@ def test_almost_the_service_token_is_refused(orders_api, service_token, change):
 
 
 def actor_of_a_new_order(api, factory, token, **headers):
-    """Return whom the audit trail names for an order made with that token."""
     request = order_request(factory.make_customer(), (factory.make_product(), 1))
     order = api.post("/orders", json=request, token=token, headers=headers).json
     (event,) = api.get(f"/orders/{order['id']}/events").json["data"]

@@ -11,7 +11,6 @@ INVALID = (400, "invalid_cursor")
 
 @pytest.fixture
 def customer(factory, settings):
-    """A customer with three orders."""
     customer = factory.make_customer()
     for _ in range(3):
         factory.make_order(settings, customer)
@@ -20,7 +19,6 @@ def customer(factory, settings):
 
 @pytest.fixture
 def cursor(orders_api, customer):
-    """The cursor of the second page of the customer's orders."""
     return orders_api.get("/orders", params={"customer_id": customer["id"], "limit": 1}).json["next_cursor"]
 
 

@@ -32,7 +32,18 @@ def test_times_are_those_of_the_clock_in_utc_with_six_digits(customers_api, cloc
     assert response.json["created_at"].endswith(".000007Z")
 
 
-@pytest.mark.parametrize("name", ["Łódź 東京", "😀 GmbH", "O'Brien'; DROP TABLE customers", 'a\\b"c', "x" * 200])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Łódź 東京",
+        "😀 GmbH",
+        "O'Brien'; DROP TABLE customers",
+        'a\\b"c',
+        "x" * 200,
+        "A \U0010ffff",
+        "A \u202eB \ufeffC",
+    ],
+)
 def test_any_printable_name_is_kept_as_it_is(customers_api, name):
     response = customers_api.post("/customers", json=new_customer(name=name))
 

@@ -115,15 +115,6 @@ def test_path_that_is_no_file_of_the_page_is_404(api, path):
 
 
 @for_every_service
-@pytest.mark.parametrize("path", [*OPERATIONS, *ASSETS])
-def test_other_methods_are_405(api, path):
-    response = api.post(path, token=None)
-
-    assert refusal(response) == (405, "method_not_allowed")
-    assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
-
-
-@for_every_service
 @pytest.mark.parametrize("path", [*OPERATIONS, *ASSETS, "/docs/token"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_page_that_is_off_is_404_as_any_unknown_path(make_api, settings, service, path, method):
@@ -134,9 +125,6 @@ def test_page_that_is_off_is_404_as_any_unknown_path(make_api, settings, service
 
     assert refusal(response) == refusal(unknown) == (404, "not_found")
     assert response.headers.keys() == unknown.headers.keys()
-
-
-# --- the log-in of the page of Orders --------------------------------------------------
 
 
 def test_log_in_is_passed_on_with_the_request_id_and_without_the_service_token(orders_api, stub_customers):

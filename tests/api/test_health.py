@@ -9,10 +9,6 @@ from common import health
 from tests.conftest import ROOT
 from tests.contract_client import refusal
 
-APIS = pytest.mark.parametrize(
-    ("make_api", "service"), [("make_customers_api", "customers"), ("make_orders_api", "orders")]
-)
-
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
@@ -38,7 +34,7 @@ def make_schema(other_connection, database_settings):
     cursor.execute(f"DROP DATABASE IF EXISTS {name}")
 
 
-@APIS
+@pytest.mark.parametrize(("make_api", "service"), [("make_customers_api", "customers"), ("make_orders_api", "orders")])
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
 def test_health_needs_no_token(request, make_api, service, path):
     response = request.getfixturevalue(make_api)().get(path, token=None)
@@ -50,15 +46,6 @@ def test_version_of_the_code_is_the_newest_migration():
     newest = max(path.name for path in (ROOT / "sql" / "migrations").glob("*.sql"))
 
     assert newest.partition("_")[0] == database_module.SCHEMA_VERSION
-
-
-@APIS
-def test_unreachable_database_is_not_ready_but_alive(request, make_api, service, make_database, database_settings):
-    database = make_database(settings=dataclasses.replace(database_settings, port=1))
-    api = request.getfixturevalue(make_api)(database=database)
-
-    assert refusal(api.get("/health/ready")) == (503, "database_unavailable")
-    assert api.get("/health/live").status_code == 200
 
 
 @pytest.mark.parametrize(

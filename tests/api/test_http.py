@@ -1,6 +1,4 @@
-"""What HTTP wants of every route: HEAD, addresses, Host, chunked bodies; and that clients may write what they read."""
-
-import json
+"""What HTTP wants of every route: HEAD, addresses, Host; and that clients may write what they read."""
 
 import pytest
 
@@ -8,8 +6,6 @@ from tests.contract_client import refusal
 from tests.factories import order_request, unique
 
 JSON = {"Content-Type": "application/json"}
-CHUNKED = {**JSON, "Transfer-Encoding": "chunked"}
-LIMIT = 65_536  # bytes of a body
 
 
 OPEN_TO_ALL = ["/health", "/health/live", "/openapi.json", "/docs", "/docs/docs.css"]
@@ -76,21 +72,6 @@ def test_host_that_is_none_is_400(orders_api, host):
 @pytest.mark.parametrize("host", ["a_b.example", "127.0.0.1:3002", "[::1]:3002"])
 def test_host_is_a_name_or_an_address(orders_api, host):
     assert orders_api.get("/health", headers={"Host": host}).status_code == 200
-
-
-# --- bodies ----------------------------------------------------------------------------
-
-
-def test_chunked_body_of_the_largest_size_is_read(orders_api):
-    product = {"sku": unique("SKU"), "name": "Keyboard", "price_cents": 4900, "stock": 3}
-
-    response = orders_api.post("/products", body=json.dumps(product).encode().ljust(LIMIT), headers=CHUNKED)
-
-    assert response.status_code == 201
-
-
-def test_chunked_body_one_byte_too_large_is_413(orders_api, refused):
-    refused((413, "payload_too_large"), orders_api.post, "/products", body=b" " * (LIMIT + 1), headers=CHUNKED)
 
 
 # --- read, change, write ---------------------------------------------------------------

@@ -169,15 +169,6 @@ def test_filters_combine(orders_api, customer, orders_of, clock, status, found, 
     assert pages == [[ids[index]] for index in found]
 
 
-def test_status_filter_without_a_customer_finds_orders_of_all(orders_api, factory, settings, clock):
-    clock.advance(days=3000)
-    ids = [factory.make_order(settings)["id"], factory.make_order(settings)["id"]]
-
-    response = orders_api.get("/orders", params={"status": "CREATED", "from": times.to_json(clock.now)})
-
-    assert [row["id"] for row in response.json["data"]] == ids[::-1]
-
-
 # --- by what a caller has --------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.factories import unique
 
 JSON = {"Content-Type": "application/json"}
+CHUNKED = {**JSON, "Transfer-Encoding": "chunked"}
 MAX_BODY_BYTES = 65_536
 
 
@@ -37,17 +38,18 @@ def test_json_in_utf_8_is_accepted_however_it_is_written(orders_api, product, co
     assert response.status_code == 201
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_body_one_byte_too_large_is_413(orders_api, refused, path):
-    headers = {**JSON, "X-Idempotency-Key": unique("key")}
+@pytest.mark.parametrize(("path", "length"), [*((path, JSON) for path in PATHS), ("/products", CHUNKED)])
+def test_body_one_byte_too_large_is_413(orders_api, refused, path, length):
+    headers = {**length, "X-Idempotency-Key": unique("key")}
 
     refused((413, "payload_too_large"), orders_api.post, path, body=b" " * (MAX_BODY_BYTES + 1), headers=headers)
 
 
-def test_body_of_the_largest_size_is_accepted(orders_api, product):
+@pytest.mark.parametrize("headers", [JSON, CHUNKED], ids=["length", "chunked"])
+def test_body_of_the_largest_size_is_accepted(orders_api, product, headers):
     body = json.dumps(product).encode().ljust(MAX_BODY_BYTES)
 
-    assert orders_api.post("/products", body=body, headers=JSON).status_code == 201
+    assert orders_api.post("/products", body=body, headers=headers).status_code == 201
 
 
 @pytest.mark.parametrize("path", ["/products", "/orders"])

@@ -18,7 +18,6 @@ def product(factory):
 
 @pytest.fixture
 def order(orders_api, factory, product):
-    """A CREATED order of three pieces of `product`."""
     request = order_request(factory.make_customer(), (product, 3))
     return orders_api.post("/orders", json=request, headers={"X-Request-ID": "the-create"}).json
 

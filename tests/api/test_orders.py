@@ -117,14 +117,6 @@ def test_order_of_the_last_piece_leaves_zero(orders_api, factory):
     assert factory.stock_of(product["id"]) == 0
 
 
-def test_reference_is_another_customers_own_matter(orders_api, factory, settings):
-    reference = unique("PO")
-    factory.make_order(settings, customer_reference=reference)
-    request = order_request(factory.make_customer(), (factory.make_product(), 1), customer_reference=reference)
-
-    assert orders_api.post("/orders", json=request).status_code == 201
-
-
 def test_orders_without_a_reference_stand_side_by_side(orders_api, factory):
     request = order_request(factory.make_customer(), (factory.make_product(), 1))
 

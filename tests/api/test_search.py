@@ -15,7 +15,6 @@ from tests.factories import unique
 
 
 def found(api, path, search):
-    """Return the ids of all pages of a search."""
     ids, cursor = set(), ""
     while cursor is not None:
         page = api.get(path, params={"search": search, "limit": 100, "cursor": cursor})
@@ -54,17 +53,16 @@ CASES = {
 
 
 @pytest.mark.parametrize(("name", "decoy", "search"), CASES.values(), ids=CASES.keys())
-def test_product_is_found_by_a_part_of_its_name_and_the_decoy_is_not(orders_api, factory, name, decoy, search):
-    wanted, other = factory.make_product(name=name)["id"], factory.make_product(name=decoy)["id"]
+@pytest.mark.parametrize(
+    ("api", "path", "make"),
+    [("orders_api", "/products", "make_product"), ("customers_api", "/customers", "make_customer")],
+)
+def test_row_is_found_by_a_part_of_its_name_and_the_decoy_is_not(
+    request, factory, api, path, make, name, decoy, search
+):
+    wanted, other = (getattr(factory, make)(name=each)["id"] for each in (name, decoy))
 
-    assert found(orders_api, "/products", search) & {wanted, other} == {wanted}
-
-
-@pytest.mark.parametrize(("name", "decoy", "search"), CASES.values(), ids=CASES.keys())
-def test_customer_is_found_by_a_part_of_its_name_and_the_decoy_is_not(customers_api, factory, name, decoy, search):
-    wanted, other = factory.make_customer(name=name)["id"], factory.make_customer(name=decoy)["id"]
-
-    assert found(customers_api, "/customers", search) & {wanted, other} == {wanted}
+    assert found(request.getfixturevalue(api), path, search) & {wanted, other} == {wanted}
 
 
 def test_product_is_found_by_a_part_of_its_sku(orders_api, factory):

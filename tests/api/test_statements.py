@@ -73,12 +73,6 @@ def test_order_takes_the_same_statements_whatever_its_length(count, orders_api, 
     )
 
 
-def test_order_without_a_key_takes_four_less(count, orders_api, factory):
-    request = order_request(factory.make_customer(), (factory.make_product(), 1))
-
-    assert count(lambda: orders_api.post("/orders", json=request)) == transaction(select=2, insert=3, update=1)
-
-
 def test_replay_of_an_order_reads_its_customer_and_its_key(count, orders_api, factory):
     request = order_request(factory.make_customer(), (factory.make_product(), 1))
     key = keyed()

@@ -6,28 +6,19 @@ import pytest
 
 from tests.concurrency.answers import bodies, outcomes, replays, statuses
 from tests.concurrency.conftest import TIMEOUT
+from tests.factories import unique
 
 
-def test_twenty_confirms_with_one_key_are_one_confirmation(desk, factory, settings, key, at_once, ledger):
+@pytest.mark.parametrize(("number_of_keys", "replayed"), [(1, 19), (20, 0)])
+def test_twenty_confirms_are_one_confirmation(desk, factory, settings, at_once, ledger, number_of_keys, replayed):
     order = factory.make_order(settings)
+    keys = [unique("key") for _ in range(number_of_keys)] * (20 // number_of_keys)
 
-    answers = at_once(20 * [lambda: desk.confirm(order, key)])
+    answers = at_once([lambda key=key: desk.confirm(order, key) for key in keys])
 
     assert statuses(answers) == {200: 20}
     assert len(bodies(answers)) == 1
-    assert replays(answers) == 19
-    assert ledger.events(order) == ["created", "confirmed"]
-    assert ledger.order(order) == ("CONFIRMED", 2)
-
-
-def test_twenty_confirms_with_twenty_keys_are_one_confirmation(desk, factory, settings, at_once, ledger):
-    order = factory.make_order(settings)
-
-    answers = at_once(20 * [lambda: desk.confirm(order)])
-
-    assert statuses(answers) == {200: 20}
-    assert len(bodies(answers)) == 1
-    assert replays(answers) == 0
+    assert replays(answers) == replayed
     assert ledger.events(order) == ["created", "confirmed"]
     assert ledger.order(order) == ("CONFIRMED", 2)
 

@@ -43,21 +43,6 @@ def test_of_ten_customers_with_one_email_one_is_made(customers_api, at_once, led
     assert ledger.living(emails[0]) == 1
 
 
-def test_of_ten_customers_who_want_one_email_one_gets_it(customers_api, factory, at_once, ledger):
-    made = [factory.make_customer() for _ in range(10)]
-    email = f"{unique('wanted')}@example.test"
-
-    answers = at_once(
-        [
-            lambda customer=customer: customers_api.put(f"/customers/{customer['id']}", json={"email": email})
-            for customer in made
-        ]
-    )
-
-    assert outcomes(answers) == {200: 1, "email_taken": 9}
-    assert ledger.living(email) == 1
-
-
 # (update, delete) -> the version: an update before the delete counts, none comes after it.
 CONSISTENT = {(200, 204): 3, (404, 204): 2}
 

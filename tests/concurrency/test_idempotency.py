@@ -22,42 +22,6 @@ def test_one_key_for_two_bodies_makes_one_order(desk, factory, key, at_once, led
     assert ledger.stock(product) + ledger.sold(product) == 50
 
 
-def test_one_key_serves_each_operation_once(desk, factory, settings, key, at_once, ledger):
-    product, customer = factory.make_product(stock=50), factory.make_customer()
-    to_confirm, to_cancel = factory.make_order(settings), factory.make_order(settings)
-
-    answers = at_once(
-        5
-        * [
-            lambda: desk.create(customer, {product["id"]: 1}, key),
-            lambda: desk.confirm(to_confirm, key),
-            lambda: desk.cancel(to_cancel, key),
-        ]
-    )
-
-    assert statuses(answers) == {201: 5, 200: 10}
-    assert [len(bodies(answers[part::3])) for part in range(3)] == [1, 1, 1]
-    assert replays(answers) == 12
-    assert len(ledger.orders_of(customer)) == 1
-    assert (ledger.events(to_confirm), ledger.events(to_cancel)) == (["created", "confirmed"], ["created", "canceled"])
-    assert ledger.keys(key) == 3
-
-
-def test_one_key_serves_each_caller_once(desk, factory, key, at_once, ledger, make_token, service_token):
-    product, customer = factory.make_product(stock=50), factory.make_customer()
-    tokens = [make_token("demo"), make_token("other"), service_token]
-
-    answers = at_once(
-        5 * [lambda token=token: desk.create(customer, {product["id"]: 1}, key, token=token) for token in tokens]
-    )
-
-    assert statuses(answers) == {201: 15}
-    assert [len(bodies(answers[part::3])) for part in range(3)] == [1, 1, 1]
-    assert len(bodies(answers)) == 3
-    assert len(ledger.orders_of(customer)) == 3
-    assert (ledger.stock(product), ledger.keys(key)) == (47, 3)
-
-
 def test_a_repeat_waits_for_the_first_and_replays_it(desk, factory, key, start, outsider, ledger):
     product, customer = factory.make_product(stock=1), factory.make_customer()
     outsider.lock_product(product)

@@ -6,16 +6,6 @@ from tests.concurrency.answers import outcomes, statuses
 from tests.concurrency.conftest import TIMEOUT
 
 
-def test_twelve_buyers_of_the_last_five_get_five(desk, factory, at_once, ledger):
-    product, customer = factory.make_product(stock=5), factory.make_customer()
-
-    answers = at_once(12 * [lambda: desk.create(customer, {product["id"]: 1})])
-
-    assert outcomes(answers) == {201: 5, "insufficient_stock": 7}
-    assert ledger.stock(product) == 0
-    assert len(ledger.orders_of(customer)) == 5
-
-
 def test_an_order_that_waited_for_a_product_decides_on_what_was_left_of_it(
     make_waiting_desk, factory, start, outsider, ledger
 ):
@@ -75,15 +65,6 @@ def test_corrections_orders_and_cancels_at_once_add_up(desk, factory, settings, 
 
     assert statuses(answers) == {200: 80 + 20, 201: 40}
     assert ledger.stock(product) == 1000 - 20 * 7 + 40 * 5 - 40 * 3 - 40 * 2 + 20 * 7
-
-
-def test_corrections_never_go_below_zero(desk, factory, at_once, ledger):
-    product = factory.make_product(stock=5)
-
-    answers = at_once(12 * [lambda: desk.change_product(product, {"stock_delta": -1})])
-
-    assert outcomes(answers) == {200: 5, "insufficient_stock": 7}
-    assert ledger.stock(product) == 0
 
 
 def test_of_two_changes_with_one_etag_the_second_is_refused(desk, factory, at_once, ledger):

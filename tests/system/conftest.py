@@ -63,21 +63,6 @@ def wait_until(condition, seconds=60):
     return result
 
 
-def run_module(*arguments, environ, stdin=""):
-    """Run `python -m …` in the repository to its end and return what it said."""
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=ROOT,
-        env=environ,
-        input=stdin,
-        capture_output=True,
-        encoding="utf-8",
-        errors="surrogateescape",  # so that a test can send what is no UTF-8
-        timeout=90,
-        check=False,
-    )
-
-
 def start_module(*arguments, environ, **options):
     """Start `python -m …` in the repository and return it at once; what it says is in its `stdout`."""
     return subprocess.Popen(
@@ -199,13 +184,11 @@ class Operator:
         return operator
 
     def create(self, base, path, body):
-        """Create a resource and return it."""
         response = self.session.post(base + path, json=body, timeout=30)
         assert response.status_code == 201, response.text
         return response.json()
 
     def orchestrate(self, body, **arguments):
-        """Call the orchestrator and return the response, whatever it is."""
         path = "/orchestrator/create-and-confirm-order"
         return self.session.post(self.stack.orchestrator + path, json=body, timeout=60, **arguments)
 
@@ -312,7 +295,6 @@ class Shop:
         )
 
     def order_request(self, qty=1):
-        """Return a body of `POST /orders`."""
         return {"customer_id": self.customer["id"], "items": [{"product_id": self.product["id"], "qty": qty}]}
 
     def order(self, qty=1):
@@ -320,7 +302,6 @@ class Shop:
         return {**self.order_request(qty), "idempotency_key": uuid.uuid4().hex}
 
     def stock(self):
-        """Return the stock as the API shows it."""
         return self._operator.get(self._stack.orders, f"/products/{self.product['id']}")["stock"]
 
     def orders(self):

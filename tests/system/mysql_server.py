@@ -74,7 +74,6 @@ class OwnServer:
         ]
 
     def kill(self):
-        """kill -9."""
         for pid in self.pids():
             os.kill(pid, signal.SIGKILL)
 

@@ -104,7 +104,6 @@ class Nginx:
         return (self._folder / "access.log").read_text().split("\n")[:-1]
 
     def logs(self):
-        """Return everything that nginx has written."""
         return "".join(path.read_text() for path in self._folder.glob("*.log"))
 
 
@@ -125,7 +124,6 @@ class Recorder(Server):
         self._scripts = []
 
     def serve(self, handler):
-        """Keep the request and answer it."""
         self.requests.append((handler.command, handler.path, handler.headers))
         script = self._scripts.pop() if self._scripts else answer_ok
         script(handler)

@@ -97,11 +97,6 @@ def drop_after(proxy, handler, forward):
     forward()
 
 
-def hang(proxy, handler, forward):
-    """Say nothing, and send nothing on."""
-    proxy.hang()
-
-
 def hang_after(proxy, handler, forward):
     """Send the request on, let it take effect, then say nothing."""
     forward()
@@ -113,12 +108,7 @@ def answer_500(proxy, handler, forward):
     answer(handler, 500, "text/plain", b"Internal Server Error")
 
 
-def answer_html(proxy, handler, forward):
-    """Answer as some other server would: 200 and a page."""
-    answer(handler, 200, "text/html", b"<html><body>Welcome!</body></html>")
-
-
 def answer_html_after(proxy, handler, forward):
-    """Let the request take effect, then answer a page."""
+    """Let the request take effect, then answer as some other server would: 200 and a page."""
     forward()
-    answer_html(proxy, handler, forward)
+    answer(handler, 200, "text/html", b"<html><body>Welcome!</body></html>")

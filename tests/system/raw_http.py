@@ -63,7 +63,6 @@ class Connection:
         self._socket.close()
 
     def send(self, data):
-        """Send bytes as they are."""
         self._socket.sendall(data)
 
     def finish(self):

@@ -11,7 +11,8 @@ from typing import Any
 import mysql.connector
 import requests
 
-from tests.system.conftest import ROOT, free_ports, run_module, wait_until
+from tests.conftest import run_module
+from tests.system.conftest import ROOT, free_ports, wait_until
 
 WORKERS = 2
 STOP_SECONDS = 30  # gunicorn's own grace is 20
@@ -71,7 +72,6 @@ class Service:
             return None
 
     def log(self):
-        """Return what it has printed."""
         return self._log.read_text()
 
     def workers(self):

@@ -188,9 +188,6 @@ def test_order_whose_answer_and_key_are_lost_is_found_by_its_reference_until_it_
     assert canceled is None
 
 
-# --- how long it waits -----------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("status", "value", "least", "longest"),
     [(409, "40", 40, 40), (503, "40", 40, 40), (503, "Wed, 25 Nov 2026 21:00:00 GMT", 0.5, 1), (503, "9" * 30, 60, 60)],
@@ -270,9 +267,6 @@ def test_netrc_does_not_replace_the_token(caller, shop):
     order, _ = caller.run(order_of(shop))
 
     assert order["status"] == "CONFIRMED"
-
-
-# --- lists -----------------------------------------------------------------------------
 
 
 def test_every_page_of_the_customers_is_read_though_one_is_lost(caller, operator, stack):

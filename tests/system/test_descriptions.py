@@ -19,7 +19,6 @@ def exchanges(name):
 
 
 def send(session, base, text):
-    """Send a request as a description shows it."""
     head, _, body = text.partition("\n\n")
     (method, path), *headers = [line.split(" ", 1) for line in head.splitlines()]
     headers = {name.removesuffix(":"): value for name, value in headers}

@@ -6,7 +6,6 @@ import shutil
 import pytest
 
 from aws.package import FUNCTIONS
-from tests.system import proxy
 from tests.system.gateway import make_event_v2
 
 for_every_function = pytest.mark.parametrize("name", FUNCTIONS)
@@ -23,8 +22,6 @@ def answer(result):
     assert body["status"] == result["statusCode"]
     return result["statusCode"], body["code"]
 
-
-# --- a crash ---------------------------------------------------------------------------
 
 # What the handler calls first of all, replaced by something that raises.
 CRASH = """
@@ -54,8 +51,6 @@ def test_crash_is_a_500_problem_and_the_next_event_is_answered(
     assert error.partition("(")[0] in function.log()
     assert json.loads(results[0]["body"])["request_id"] in function.log()
 
-
-# --- settings --------------------------------------------------------------------------
 
 SECRETS = {"JWT_SECRET": "j" * 40, "SERVICE_TOKEN": "s" * 40, "DB_PASSWORD": "d" * 40}
 PRODUCTION = {
@@ -94,8 +89,6 @@ def test_production_settings_are_taken(make_function, name):
     assert make_function(name, PRODUCTION).invoke(HEALTH)["statusCode"] == 200
 
 
-# --- events ----------------------------------------------------------------------------
-
 ODD_EVENTS = {
     "nothing": None,
     "a scheduled event": {"version": "0", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}},
@@ -118,35 +111,6 @@ def test_body_that_is_no_bytes_is_400(gateways, operator, body, is_base64):
     event = make_event_v2("POST", "/products", headers, body, is_base64)
 
     assert answer(gateways["payload 2.0"]["orders"].function.invoke(event)) == (400, "malformed_json")
-
-
-# --- time ------------------------------------------------------------------------------
-
-
-def test_deadline_shorter_than_the_work_is_a_retryable_504_and_a_repeat_converges(
-    make_function, function_environ, operator, shop, stack
-):
-    function = make_function("orchestrator", function_environ)
-    headers = [("Authorization", f"Bearer {operator.token}"), ("Content-Type", "application/json")]
-    event = make_event_v2("POST", "/orchestrator/create-and-confirm-order", headers, json.dumps(shop.order()))
-    stack.orders_proxy.script("POST", "/orders/[0-9]+/confirm", proxy.hang_after)
-    function.invoke(HEALTH)  # so that it has started: Lambda doesn't count that either
-
-    function.timeout = 0.8
-    result = function.invoke(event)
-    function.timeout = 28
-    stack.orders_proxy.reset()
-    repeat = function.invoke(event)
-
-    body = json.loads(result["body"])
-    assert answer(result) == (504, "upstream_timeout")
-    assert (body["retryable"], body["success"]) == (True, False)
-    assert repeat["statusCode"] == 201
-    assert [order["status"] for order in shop.orders()] == ["CONFIRMED"]
-    assert shop.stock() == shop.initial_stock - 1
-
-
-# --- logs ------------------------------------------------------------------------------
 
 
 @for_every_function

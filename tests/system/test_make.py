@@ -12,10 +12,10 @@ import uuid
 import pytest
 import requests
 
+from tests.conftest import run_module
 from tests.system.conftest import (
     ROOT,
     free_stack_ports,
-    run_module,
     start_module,
     start_stack,
     stop_stack,
@@ -61,11 +61,7 @@ def world(database_settings, other_connection):
 
 
 def stack_command(world, command, **environ):
-    """Run `python -m dev.stack …` to its end."""
     return run_module("dev.stack", command, environ={**world.environ, **environ})
-
-
-# --- the demo --------------------------------------------------------------------------
 
 
 def test_demo_prints_the_order_and_the_repeat_and_leaves_nothing_twice(world):
@@ -80,9 +76,6 @@ def test_demo_prints_the_order_and_the_repeat_and_leaves_nothing_twice(world):
     assert "stock 10 -> 9." in runs[0].stdout
     assert "stock 9 -> 8." in runs[1].stdout
     world.assert_nothing_is_left()
-
-
-# --- what stops it before it starts ----------------------------------------------------
 
 
 @pytest.mark.parametrize(("setting", "offset"), [("ORDERS_PORT", 0), ("ORCHESTRATOR_PORT", 1)])
@@ -138,8 +131,6 @@ def test_service_that_dies_is_named_and_the_others_are_stopped(world, tmp_path):
     world.assert_nothing_is_left()
 
 
-# --- signals ---------------------------------------------------------------------------
-
 # (what has been printed when it comes, how it is sent, which, the status). A terminal's Ctrl-C reaches every process
 # of its group, `kill` one.
 SIGNALS = [
@@ -161,9 +152,6 @@ def test_signal_at_any_moment_leaves_nothing(world, moment, send, number, status
     assert process.wait(30) == status, output
     assert "dev/stack.py" not in output  # no traceback of it
     world.assert_nothing_is_left()
-
-
-# --- production ------------------------------------------------------------------------
 
 
 def test_production_has_no_demo_data(world, own_server):
@@ -189,9 +177,6 @@ def test_production_has_no_demo_data(world, own_server):
     assert (seed.returncode, seed.stdout) == (78, "")
     assert seed.stderr == "configuration: APP_ENV is production: demo data and demo passwords are refused\n"
     world.assert_nothing_is_left()
-
-
-# --- the list of targets ---------------------------------------------------------------
 
 
 def test_make_alone_lists_each_target_and_all_that_the_readme_names():

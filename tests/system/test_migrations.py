@@ -6,7 +6,8 @@ import signal
 
 import pytest
 
-from tests.system.conftest import ROOT, run_module, start_module, wait_until
+from tests.conftest import run_module
+from tests.system.conftest import ROOT, start_module, wait_until
 from tests.system.services import connect
 
 APPLIED = (

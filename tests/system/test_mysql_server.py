@@ -12,17 +12,12 @@ from tests.system.mysql_server import OwnServer
 # --- a server that runs ----------------------------------------------------------------
 
 
-def test_client_is_the_application_on_its_schema(own_server):
+def test_client_is_the_application_which_may_make_schemas_of_its_own_name_only(own_server):
     answer = own_server.query("SELECT CURRENT_USER(), DATABASE(), @@time_zone, @@bind_address;")
-
-    assert answer == "b2b@127.0.0.1\tb2b\t+00:00\t127.0.0.1\n"
-
-
-def test_application_may_make_schemas_of_its_own_name_only(own_server):
     own_server.query("CREATE DATABASE b2b_of_a_test; DROP DATABASE b2b_of_a_test;")
-
     run = own_server.run("client", stdin="CREATE DATABASE other;")
 
+    assert answer == "b2b@127.0.0.1\tb2b\t+00:00\t127.0.0.1\n"
     assert run.returncode == 1
     assert run.stderr.startswith("ERROR 1044 ")
 

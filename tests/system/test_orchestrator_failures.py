@@ -12,7 +12,6 @@ from tests.system.http_server import answer
 CREATE = "/orders"
 CONFIRM = "/orders/[0-9]+/confirm"
 CANCEL = "/orders/[0-9]+/cancel"
-CUSTOMER = "/internal/customers/[0-9]+"
 
 SHORT_SECONDS = 2  # a deadline that a test can wait for
 
@@ -57,9 +56,6 @@ def assert_one_confirmed_order(shop, response):
     assert shop.stock() == shop.initial_stock - 1
 
 
-# --- the Lambda itself dies ------------------------------------------------------------
-
-
 def kill_lambda_when(gateway, operator, order, service_proxy, method, pattern, before):
     """Send the order and kill -9 the function at a request, before or after that takes effect."""
     reached = threading.Event()
@@ -93,24 +89,6 @@ def test_lambda_killed_then_repeated_gives_one_confirmed_order(operator, shop, s
     assert_one_confirmed_order(shop, response)
 
 
-# --- a service fails for a moment ------------------------------------------------------
-
-
-@pytest.mark.parametrize("pattern", [CREATE, CONFIRM], ids=["create", "confirm"])
-@pytest.mark.parametrize("script", [proxy.drop_after, proxy.answer_500], ids=lambda script: script.__name__)
-def test_passing_failure_is_repeated_until_the_order_stands(operator, shop, stack, pattern, script):
-    stack.orders_proxy.script("POST", pattern, script, times=2)
-
-    response = operator.orchestrate(shop.order())
-
-    assert_one_confirmed_order(shop, response)
-    assert stack.orders_proxy.count("POST", pattern) == 3
-    assert stack.orders_proxy.count("POST", CANCEL) == 0
-
-
-# --- a service fails for good ----------------------------------------------------------
-
-
 @pytest.mark.parametrize("pattern", [CREATE, CONFIRM], ids=["create", "confirm"])
 @pytest.mark.parametrize(
     ("script", "status", "code"),
@@ -139,36 +117,6 @@ def test_lasting_failure_is_retryable_and_a_repeat_converges(
     assert_one_confirmed_order(shop, repeat)
 
 
-@pytest.mark.parametrize("script", [proxy.hang, proxy.answer_html], ids=lambda script: script.__name__)
-def test_customers_failing_writes_nothing_and_is_retryable(operator, orchestrate_in_vain, shop, stack, script):
-    order = shop.order()
-    stack.customers_proxy.script("GET", CUSTOMER, script)
-
-    failure = orchestrate_in_vain(order)
-    orders, stock = shop.orders(), shop.stock()
-    stack.customers_proxy.reset()
-    repeat = operator.orchestrate(order)
-
-    assert failure.status_code == 504, failure.text
-    assert (failure.json()["code"], failure.json()["retryable"]) == ("upstream_timeout", True)
-    assert (orders, stock) == ([], shop.initial_stock)
-    assert_one_confirmed_order(shop, repeat)
-
-
-# --- confirm is refused ----------------------------------------------------------------
-
-
-def cancel_first(operator):
-    """Somebody else cancels the order just before it is confirmed."""
-
-    def script(service_proxy, handler, forward):
-        path = handler.path.removesuffix("/confirm")
-        assert operator.session.post(f"{operator.stack.orders}{path}/cancel", timeout=30).status_code == 200
-        proxy.pass_on(service_proxy, handler, forward)
-
-    return script
-
-
 def refuse(service_proxy, handler, forward):
     """Refuse with what the orchestrator reads of a problem document, without asking the service."""
     problem = {"title": "Conflict", "status": 409, "detail": "Not now.", "code": "order_state_conflict"}
@@ -186,23 +134,6 @@ def test_refused_confirm_cancels_the_order_and_gives_the_stock_back(operator, sh
     assert (body["compensation"], body["success"], body["retryable"]) == ("order_canceled", False, False)
     assert [order["status"] for order in shop.orders()] == ["CANCELED"]
     assert shop.stock() == shop.initial_stock
-
-
-def test_order_canceled_by_somebody_before_confirm_gives_its_stock_back_once(operator, shop, stack):
-    order = shop.order()
-    stack.orders_proxy.script("POST", CONFIRM, cancel_first(operator), times=1)
-
-    first = operator.orchestrate(order)
-    second = operator.orchestrate(order)
-
-    assert (first.status_code, first.json()["code"]) == (409, "order_state_conflict")
-    assert (second.status_code, second.json()["code"]) == (409, "order_state_conflict")
-    assert [order["status"] for order in shop.orders()] == ["CANCELED"]
-    assert shop.event_types(shop.orders()[0]["id"]) == ["created", "canceled"]
-    assert shop.stock() == shop.initial_stock
-
-
-# --- many at once ----------------------------------------------------------------------
 
 
 @both_ways

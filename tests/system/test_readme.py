@@ -40,7 +40,6 @@ def run_shell(blocks, stack, directory, **bases):
 
 
 def outputs_of(shell):
-    """Return what each block printed."""
     assert shell.returncode == 0, shell.stderr
     return [output.replace("\r", "").strip() for output in shell.stdout.split(MARK)]
 

@@ -8,8 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.system.conftest import Operator, Warehouse, free_ports, wait_until
-from tests.system.nginx import COMPOSE, Nginx, client_at
-from tests.system.raw_http import Connection, request
+from tests.system.nginx import Nginx
 from tests.system.services import Clients, Service, prepare
 
 
@@ -59,25 +58,8 @@ def shop(operator):
 
 
 def place(operator, base, shop, key, headers=None):
-    """Send an order with a key and return the response."""
     headers = {"X-Idempotency-Key": key, **(headers or {})}
     return operator.session.post(base + "/orders", json=shop.order_request(), headers=headers, timeout=60)
-
-
-# --- any instance answers anything -----------------------------------------------------
-
-
-def test_cursor_of_one_instance_goes_on_at_the_other(cluster, operator):
-    first, second = cluster.customers_instances
-    cursor = operator.get(first.base, "/customers", limit=1)["next_cursor"]
-
-    pages = [operator.get(instance.base, "/customers", limit=1, cursor=cursor)["data"] for instance in (first, second)]
-
-    assert len(pages[0]) == 1
-    assert pages[1] == pages[0]
-
-
-# --- instances that go -----------------------------------------------------------------
 
 
 def test_killed_instance_fails_no_request_and_is_asked_again_when_it_is_back(cluster, operator, shop):
@@ -145,22 +127,3 @@ def test_instance_that_is_taken_out_first_ends_without_a_single_failure(cluster,
 
     assert status == 0
     assert set(clients.results) == {201}
-
-
-def test_slow_clients_do_not_delay_another_address(cluster, operator, tmp_path):
-    half = request("POST", "/auth/token", "Host: api.example", "Content-Length: 1000", body=b"{")
-    instances = [[cluster.customers_instances[0].port], [cluster.orders_instances[0].port], free_ports(1)]
-    with (
-        Nginx(tmp_path / "compose", *instances, addresses=COMPOSE) as nginx,
-        ExitStack() as slow,
-        client_at("127.0.0.2") as client,
-    ):
-        for number in range(64):
-            connection = slow.enter_context(Connection(nginx.customers, source="127.0.0.6"))
-            connection.send(half if number % 2 else half[:40])
-        answers = [
-            client.get(nginx.customers + "/customers", headers=operator.session.headers, timeout=30) for _ in range(20)
-        ]
-
-    assert {answer.status_code for answer in answers} == {200}
-    assert max(answer.elapsed.total_seconds() for answer in answers) < 4  # a half body would hold a thread for five

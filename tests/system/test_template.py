@@ -45,12 +45,10 @@ def run_command(*command, **settings):
 
 
 def run_serverless(*arguments, **settings):
-    """Run aws/serverless."""
     return run_command("aws/serverless", *arguments, **settings)
 
 
 def read_template(folder):
-    """Return the template in one of the `folders`."""
     return json.loads((folder / "cloudformation-template-update-stack.json").read_text())
 
 
@@ -121,9 +119,6 @@ def test_functions_are_those_asked_for_and_what_the_zips_are_built_for(folders, 
         assert function["Code"]["S3Key"].endswith(f"/{name}.zip")
 
 
-# --- who may do what -------------------------------------------------------------------
-
-
 def test_each_function_has_a_role_of_its_own_without_a_wildcard_that_lambda_alone_may_take(template):
     roles = resources(template, "AWS::IAM::Role")
 
@@ -156,27 +151,20 @@ def test_secrets_are_references_and_nowhere_in_clear(template, folder):
         assert "development-only" not in text, path.name
 
 
-def test_functions_that_reach_mysql_are_in_its_network(template):
-    made = functions(template)
+def test_services_alone_reach_mysql_and_have_bounded_instances(folders):
+    made = functions(read_template(folders["lambda"]))
     orchestrator = made.pop("orchestrator")
-    assert "VpcConfig" not in orchestrator
+
+    assert orchestrator.keys() & {"VpcConfig", "ReservedConcurrentExecutions"} == set()
     assert "DB_HOST" not in orchestrator["Environment"]["Variables"]
     for function in made.values():
+        assert function["ReservedConcurrentExecutions"] == 20
         assert function["VpcConfig"] == {
             "SubnetIds": {"Fn::Split": [",", ON_LAMBDA["VPC_SUBNET_IDS"]]},
             "SecurityGroupIds": {"Fn::Split": [",", ON_LAMBDA["VPC_SECURITY_GROUP_IDS"]]},
         }
-        variables = function["Environment"]["Variables"]
-        assert [variables[name] for name in ("DB_HOST", "DB_PORT", "DB_USER", "DB_NAME")] == [
-            "b2b.cluster.example", "3306", "b2b", "b2b",
-        ]  # fmt: skip
-
-
-def test_instances_are_bounded_where_it_is_asked_for(folders):
-    deployed = functions(read_template(folders["lambda"]))
-
-    bounds = {name: function.get("ReservedConcurrentExecutions") for name, function in deployed.items()}
-    assert bounds == {"orchestrator": None, "customers": 20, "orders": 20}
+        database = {"DB_HOST": "b2b.cluster.example", "DB_PORT": "3306", "DB_USER": "b2b", "DB_NAME": "b2b"}
+        assert database.items() <= function["Environment"]["Variables"].items()
 
 
 def test_programs_find_each_other(folders):
@@ -193,9 +181,6 @@ def test_timeouts_nest(template):
     needed = saga.CUSTOMER_SECONDS + 2 * 2 * clients.CALL_TIMEOUT + handler.MARGIN_SECONDS
     for function in functions(template).values():
         assert max(needed, handler.DEFAULT_SECONDS) < function["Timeout"] < GATEWAY_SECONDS
-
-
-# --- routes ----------------------------------------------------------------------------
 
 
 def target_of(template, method, path):

@@ -31,13 +31,11 @@ class Upstream(Server):
     """Serves `replies` in turn, the last one for ever, and keeps what was asked in `requests`."""
 
     def reset(self):
-        """Forget the test before."""
         self.replies, self.requests = [], []
-        self.asked, self.ended = threading.Event(), threading.Event()
+        self.ended = threading.Event()
 
     def serve(self, handler):
         self.requests.append((handler.command, handler.path, handler.headers, json.loads(handler.body or "null")))
-        self.asked.set()
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if reply.hangs:
             handler.close_connection = True
@@ -64,7 +62,6 @@ CUSTOMER = {"id": 1, "name": "ACME", "email": "ops@acme.example", "phone": None}
 
 
 def make_order(status="CREATED", **overrides):
-    """Return an order as the Orders API answers it."""
     times = {"CREATED": None, "CONFIRMED": "2026-11-25T03:11:05.204817Z"}
     return {
         "id": 7,
@@ -87,7 +84,6 @@ def make_order(status="CREATED", **overrides):
 
 
 def make_problem(status, code, **members):
-    """Return a problem document as our services answer it."""
     return {
         "type": f"urn:problem-type:b2b:{code}",
         "title": "A problem",
@@ -159,7 +155,6 @@ def run(time):
 
 
 def paths(service):
-    """Return the paths that a fake service was asked for."""
     return [call["path"] for call in service.calls]
 
 

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from common.api_gateway import make_response, read_event
+from common.api_gateway import read_event
 
 BODY = '{"a":"é"}'
 
@@ -98,11 +98,3 @@ def test_stage_of_format_2_is_not_part_of_the_path(stage, raw_path, path):
 
 def test_lone_surrogate_in_the_body_does_not_raise():
     assert read_event(v2(body="\ud800")).body == b"\xed\xa0\x80"
-
-
-def test_response_is_valid_for_both_formats():
-    headers = {"Content-Type": "application/json", "X-Request-ID": "abc"}
-
-    response = make_response(201, "application/json", BODY.encode(), {"X-Request-ID": "abc"})
-
-    assert response == {"statusCode": 201, "headers": headers, "body": BODY, "isBase64Encoded": False}

@@ -12,7 +12,6 @@ PRODUCTION_DATABASE = {"APP_ENV": "production", "DB_HOST": "db", "DB_USER": "app
 
 
 def message_of(load, environ):
-    """Return the text of the `ConfigError` that `load` raises."""
     with pytest.raises(ConfigError) as caught:
         load(environ)
     return str(caught.value)

@@ -3,8 +3,6 @@
 import os
 import pathlib
 import re
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -13,7 +11,7 @@ from dotenv import dotenv_values
 from aws.package import FUNCTIONS, own_files, runtime
 from common import config, documentation, gunicorn_conf
 from common.config import ConfigError, load_database_settings, load_settings
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_module
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
@@ -39,7 +37,6 @@ class Asked(dict):
 
 @pytest.fixture(scope="module")
 def settings_of_the_code():
-    """The names of all settings that the code reads."""
     environ = Asked()
     load_settings(environ)
     load_database_settings(environ)
@@ -52,7 +49,6 @@ def interpolated(value, environ):
 
 
 def environment_of(service, **environ):
-    """Return the environment in a container, where compose runs with `environ`."""
     return {name: interpolated(value, environ) for name, value in SERVICES[service]["environment"].items()}
 
 
@@ -114,14 +110,7 @@ def test_production_starts_nothing_with_a_development_value(missing):
     ],
 )
 def test_account_that_the_mysql_image_would_fail_to_make_is_refused(account, status, said):
-    check = subprocess.run(
-        [sys.executable, "-m", "sql.check_account"],
-        cwd=ROOT,
-        env=os.environ | environment_of("settings", **account),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    check = run_module("sql.check_account", environ=os.environ | environment_of("settings", **account))
 
     assert (check.returncode, check.stderr.partition("must")[0]) == (status, said)
 

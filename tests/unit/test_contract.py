@@ -9,14 +9,12 @@ from common.problems import InvalidRequest
 
 
 def make_operation(body=None, parameters=()):
-    """Return an operation with that body and those parameters."""
     definition = {"operationId": "do_it", "security": [], "parameters": list(parameters)}
     definition |= {"requestBody": {"content": {"application/json": {"schema": body}}}} if body else {}
     return Operation({}, "post", "/things", definition)
 
 
 def errors_of(schema, value):
-    """Return the errors of a body that its schema refuses."""
     with pytest.raises(InvalidRequest) as caught:
         make_operation(schema).read_body("application/json", json.dumps(value).encode())
     return caught.value.members["errors"]

@@ -1,7 +1,6 @@
 """How Orders asks Customers: what counts as an answer, and what is asked a second time."""
 
 import json
-import threading
 
 import pytest
 
@@ -117,23 +116,6 @@ def test_hanging_service_is_unavailable_after_its_timeout(client, upstream, monk
 def test_service_that_does_not_listen_is_unavailable():
     with pytest.raises(CustomersUnavailable):
         CustomersClient("http://127.0.0.1:1", TOKEN).fetch(1, HEADERS)
-
-
-def test_call_that_gets_no_turn_is_unavailable(upstream, monkeypatch):
-    monkeypatch.setattr(customers_client, "CALLS_AT_ONCE", 1)
-    monkeypatch.setattr(customers_client, "TURN_SECONDS", 0.1)
-    client = CustomersClient(upstream.base, TOKEN)
-    upstream.replies = [Reply(hangs=True), FOUND]
-    hanging = threading.Thread(target=client.fetch, args=(1, HEADERS))
-    hanging.start()
-    upstream.asked.wait(10)
-
-    with pytest.raises(CustomersUnavailable):
-        client.fetch(1, HEADERS)
-
-    assert len(upstream.requests) == 1
-    upstream.ended.set()
-    hanging.join()
 
 
 def test_threads_are_left_while_every_call_hangs():

@@ -38,14 +38,6 @@ def test_order_is_created_and_confirmed_with_the_callers_key(run, time):
     assert [call["headers"] for call in orders.calls] == [{**CALL_HEADERS, "X-Idempotency-Key": "the-key"}] * 2
 
 
-def test_reference_that_is_absent_stays_absent(run, time):
-    orders = FakeService(time, CREATED, CONFIRMED)
-
-    run(orders, request={name: value for name, value in ORDER_TO_CONFIRM.items() if name != "customer_reference"})
-
-    assert orders.calls[0]["body"] == {"customer_id": 1, "items": ORDER_TO_CONFIRM["items"]}
-
-
 @pytest.mark.parametrize(("created", "confirmed"), [(False, False), (True, False), (False, True), (True, True)])
 def test_replay_is_what_the_last_step_says(run, time, created, confirmed):
     orders = FakeService(time, Done(make_order(), created), Done(make_order("CONFIRMED"), confirmed))
@@ -115,16 +107,6 @@ def test_calls_never_outlast_the_deadline(run, time):
     assert all(call["timeout"] >= MIN_CALL_SECONDS for call in orders.calls)
     assert orders.calls[0]["timeout"] == DEADLINE
     assert orders.calls[-1]["timeout"] < orders.calls[0]["timeout"]
-
-
-def test_no_time_left_makes_no_call_to_orders(run, time):
-    time.now = DEADLINE
-    orders = FakeService(time, CREATED)
-
-    with pytest.raises(UpstreamTimeout):
-        run(orders)
-
-    assert orders.calls == []
 
 
 def test_slow_customers_leave_time_for_the_order(run, time):
