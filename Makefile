@@ -69,8 +69,9 @@ postman: $(INSTALLED) $(COLLECTIONS) ## Make a Postman collection out of each do
 	@ls postman/*
 
 clients: $(INSTALLED) ## Make Python and TypeScript clients out of what make run serves, check them, and order with them
-	@export B2B_CUSTOMERS=$${B2B_CUSTOMERS:-http://127.0.0.1:3001} B2B_ORDERS=$${B2B_ORDERS:-http://127.0.0.1:3002}
-	export B2B_ORCHESTRATOR=$${B2B_ORCHESTRATOR:-http://127.0.0.1:3003} PATH=$(CURDIR)/node_modules/.bin:$$PATH
+	@export B2B_CUSTOMERS=$${B2B_CUSTOMERS:-http://127.0.0.1:$${CUSTOMERS_PORT:-3001}}
+	export B2B_ORDERS=$${B2B_ORDERS:-http://127.0.0.1:$${ORDERS_PORT:-3002}}
+	export B2B_ORCHESTRATOR=$${B2B_ORCHESTRATOR:-http://127.0.0.1:$${ORCHESTRATOR_PORT:-3003}} PATH=$(CURDIR)/node_modules/.bin:$$PATH
 	cd tests/clients
 	spectral lint --ruleset spectral.yaml --fail-severity hint $$B2B_{CUSTOMERS,ORDERS,ORCHESTRATOR}/openapi.json
 	out=../../.local/clients
@@ -84,6 +85,7 @@ clients: $(INSTALLED) ## Make Python and TypeScript clients out of what make run
 	PYTHONPATH=$$out python order.py
 	tsc --strict --skipLibCheck --target es2022 --module nodenext --outDir $$out/js order.mts
 	node $$out/js/tests/clients/order.mjs
+	echo "Both clients have ordered, confirmed and canceled."
 
 package: $(INSTALLED) .venv/lambda/installed ## Build the Lambda functions' zips into dist/
 	@exec python -m aws.package

@@ -76,21 +76,18 @@ def test_schema_of_a_newer_version_is_ready(make_orders_api, make_database, make
     assert make_orders_api(database=make_database(settings=settings)).get("/health/ready").status_code == 200
 
 
-def test_probe_keeps_its_connection(make_orders_api, make_database, monkeypatch, other_connection):
+def test_probe_keeps_its_connection(make_orders_api, make_database, monkeypatch):
     monkeypatch.setattr(database_module, "PROBE_SECONDS", 0)
     database = make_database()
     api = make_orders_api(database=database)
-    select_id = "SELECT id FROM information_schema.processlist WHERE db = DATABASE()"
 
-    def connections():
-        cursor = other_connection.cursor()
-        cursor.execute(select_id)
-        return set(cursor.fetchall())
+    def select_id(tx):
+        tx.execute("SELECT CONNECTION_ID()")
+        return tx.fetchall()
 
-    before = connections()
-    assert api.get("/health/ready").status_code == 200
-    first = connections() - before
-    assert api.get("/health/ready").status_code == 200
+    ids = []
+    for _ in range(2):
+        assert api.get("/health/ready").status_code == 200
+        ids.append(database.probe.connection.read(select_id))
 
-    assert len(first) == 1
-    assert connections() - before == first
+    assert ids[0] == ids[1]
