@@ -74,8 +74,7 @@ clients: $(INSTALLED) ## Make Python and TypeScript clients out of what make run
 	export B2B_ORCHESTRATOR=$${B2B_ORCHESTRATOR:-http://127.0.0.1:$${ORCHESTRATOR_PORT:-3003}} PATH=$(CURDIR)/node_modules/.bin:$$PATH
 	cd tests/clients
 	spectral lint --ruleset spectral.yaml --fail-severity hint $$B2B_{CUSTOMERS,ORDERS,ORCHESTRATOR}/openapi.json
-	out=../../.local/clients
-	rm -rf $$out
+	out=../../.local/clients && rm -rf $$out
 	for name in customers orders orchestrator; do
 	  base=B2B_$${name^^} && document=$${!base}/openapi.json
 	  openapi-python-client generate --config python.yaml --url $$document --output-path $$out/b2b_$$name --meta none --fail-on-warning
