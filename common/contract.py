@@ -143,7 +143,7 @@ class Operation:
         members = schema.get("properties", {})
         # What a GET gives and nobody may set: it's ignored, so that what was read may be changed and sent.
         self._read_only = {name for name in members if members[name].get("readOnly")}
-        # What has changed since in the meantime, like stock: it's not to be sent back without If-Match.
+        # What others change meanwhile, like stock: it's not to be sent back without If-Match.
         self._volatile = {name for name in members if members[name].get("x-volatile")}
         # name -> what it is when it is empty
         self._texts = {

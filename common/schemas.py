@@ -99,7 +99,8 @@ def violations(validator: Validator, value: Any, place: str) -> list[dict[str, s
             schema: Any = error.schema
             members: Any = error.instance
             known = schema.get("properties", {})
-            made = [unknown(f"{pointer}/", name, keyword, known) for name in set(members) - known.keys()]
+            names = [name for name in members if name not in known][:MAX_ERRORS]
+            made = [unknown(f"{pointer}/", name, keyword, known) for name in names]
         else:
             made = [make_error(pointer, keyword, _DETAILS[keyword](limit))]
         found |= {(each["pointer"], keyword): each for each in made}
