@@ -276,6 +276,10 @@ class Contract:
             for method in METHODS
             if method in item
         }
+        # HEAD is GET without the body (RFC 9110, section 9.3.2).
+        self.operations |= {
+            ("HEAD", path): operation for (method, path), operation in self.operations.items() if method == "GET"
+        }
 
 
 def _parameters(parameters, place):

@@ -69,9 +69,9 @@ _DETAILS = {
 def compile_schema(schema: dict[str, Any]) -> Validator:
     """Return it compiled; raise on a broken schema or a format that nothing would check."""
     _Validator.check_schema(schema)
-    unknown = _formats(schema) - FORMATS.checkers.keys() - {"int64"}  # the bounds say the same, and are checked
-    if unknown:
-        raise ValueError(f"no check for the formats {sorted(unknown)}")
+    unchecked = _formats(schema) - FORMATS.checkers.keys() - {"int64"}  # its bounds are checked, and say the same
+    if unchecked:
+        raise ValueError(f"no check for the formats {sorted(unchecked)}")
     return _Validator(schema, format_checker=FORMATS)
 
 

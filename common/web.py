@@ -69,7 +69,7 @@ def build_app(contract: Contract, authenticator: Authenticator, routes: Sequence
     served = {
         (method.upper(), _contract_path(template))
         for template, resource in routes
-        for method in METHODS
+        for method in (*METHODS, "head")
         if hasattr(resource, f"on_{method}")
     }
     for template, resource in routes:
@@ -104,8 +104,7 @@ class ContractMiddleware:
 
     def process_resource(self, req: Request, resp: falcon.Response, resource: object, params: dict[str, Any]):
         """Check everything that the contract can say, before the responder runs."""
-        method = "GET" if req.method == "HEAD" else req.method
-        operation = self._operations.get((method, _contract_path(req.uri_template)))
+        operation = self._operations.get((req.method, _contract_path(req.uri_template)))
         if operation is None:
             return  # Falcon's responder for 405 or OPTIONS comes next
         checked = operation.check(self._authenticator, req.get_header, req.query_string, partial(_read_bytes, req))
