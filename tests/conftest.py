@@ -6,6 +6,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -122,6 +123,26 @@ class Clock:
 def clock():
     """Starts now, so that the library that checks tokens by the wall clock agrees."""
     return Clock()
+
+
+# --- what takes long, and needs nothing of the tests -----------------------------------
+
+AHEAD: dict[str, Future] = {}  # name -> what is under way
+
+
+def ahead(name, work):
+    """Return what `work()` does; the whole suite's run has begun it by then, beside the first tests."""
+    return AHEAD[name].result() if name in AHEAD else work()
+
+
+def pytest_collection_finish(session):
+    """Begin it, unless the command line chose some tests."""
+    if is_whole(session.config):
+        from tests.system import conftest, test_lint  # noqa: PLC0415 - they import this module
+
+        pool = ThreadPoolExecutor(1)
+        AHEAD["zips"] = pool.submit(conftest.build_zips)
+        AHEAD["lint"] = pool.submit(test_lint.lint_everything)
 
 
 # --- every problem code is reached -----------------------------------------------------

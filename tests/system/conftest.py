@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -27,6 +28,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from aws import package
+from tests.conftest import ahead
 from tests.system.gateway import Gateway
 from tests.system.lambda_runtime import LambdaFunction
 from tests.system.mysql_server import OwnServer
@@ -209,11 +211,19 @@ WAYS = {
 }
 
 
+def build_zips():
+    """Return (a folder that goes with the object, {function: its zip}), built as `make package` builds them."""
+    folder = tempfile.TemporaryDirectory()
+    directory = pathlib.Path(folder.name)
+    return folder, {name: package.build(name, directory, platform.machine()) for name in package.FUNCTIONS}
+
+
 @pytest.fixture(scope="session")
-def zips(tmp_path_factory):
-    """{function: its zip}, built as `make package` builds them."""
-    directory = tmp_path_factory.mktemp("zips")
-    return {name: package.build(name, directory, platform.machine()) for name in package.FUNCTIONS}
+def zips():
+    """{function: its zip}."""
+    folder, paths = ahead("zips", build_zips)
+    with folder:
+        yield paths
 
 
 @pytest.fixture(scope="session")
