@@ -18,6 +18,7 @@ class GatewayRequest:
     query_string: str
     headers: dict[str, str]
     body: bytes
+    address: str  # whose connection it was, "" where the event doesn't tell
 
     def header(self, name: str) -> str | None:
         """Return the header's value or None."""
@@ -34,6 +35,7 @@ def read_event(event: dict[str, Any]) -> GatewayRequest:
         *(_read_v2(event) if event.get("version") == "2.0" else _read_v1(event)),
         headers=_headers(event),
         body=_body(event),
+        address=_address(event),
     )
 
 
@@ -54,6 +56,11 @@ def _body(event):
         return base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body
     except binascii.Error as ex:
         raise MalformedJson() from ex
+
+
+def _address(event):
+    context = event.get("requestContext") or {}
+    return (context.get("http") or context.get("identity") or {}).get("sourceIp") or ""
 
 
 def _read_v2(event):

@@ -28,8 +28,14 @@ VERIFIED_TOKENS = 1000
 
 _READ = ("customers:read", "products:read", "orders:read")
 _WRITE = ("customers:write", "products:write", "orders:write")
-# admin is the operator's set, kept apart for operator management.
-ROLES = {"viewer": _READ, "operator": _READ + _WRITE, "admin": _READ + _WRITE}
+ROLES = {
+    "viewer": _READ,
+    "operator": _READ + _WRITE,
+    "admin": (*_READ, *_WRITE, "operators:read", "operators:write"),
+}
+
+# Of the table operators, for a token of the version before, which has none in it.
+FIRST_TOKEN_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Caller:
     scheme: str  # operatorToken or serviceToken
     name: str | None  # the operator; None when a program of ours acts for nobody
     scopes: frozenset[str] = frozenset()
+    token_version: int = FIRST_TOKEN_VERSION  # of the operator's token
 
     @property
     def actor(self) -> str:
@@ -50,9 +57,9 @@ class Caller:
         """The name under which this caller's idempotency keys are its own."""
         return f"{self.scheme}:{self.name or ''}"
 
-    def acting_for(self, username: str) -> Self:
-        """Return the caller that acts for `username`; only a program of ours can."""
-        return replace(self, name=username) if self.scheme == "serviceToken" else self
+    def acting_for(self, username: str, scopes: frozenset[str]) -> Self:
+        """Return the program that acts for the operator `username`, who has `scopes`."""
+        return replace(self, name=username, scopes=scopes)
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ class Authenticator:
         # Caches successes only: a refusal raises.
         self._verify = functools.lru_cache(VERIFIED_TOKENS)(self._verify_token)
 
-    def issue_token(self, username: str, role: str, now: datetime) -> str:
+    def issue_token(self, username: str, role: str, now: datetime, token_version: int = FIRST_TOKEN_VERSION) -> str:
         """Return a signed token of TOKEN_SECONDS for an operator."""
         claims = {
             "iss": ISSUER,
@@ -84,6 +91,7 @@ class Authenticator:
             "exp": now + timedelta(seconds=TOKEN_SECONDS),
             "jti": uuid.uuid4().hex,
             "scope": " ".join(ROLES[role]),
+            "ver": token_version,
         }
         headers = {"kid": _key_id(self._signing_secret)}
         return jwt.encode(claims, self._signing_secret, ALGORITHMS[0], headers)
@@ -101,6 +109,10 @@ class Authenticator:
         if self._is_service_token(token.encode("utf-8", "surrogateescape")):
             return Caller("serviceToken", None)
         return self._operator(token)
+
+    def is_program(self, authorization: str | None) -> bool:
+        """Return whether an Authorization header is one of our programs', where an operation is open to all."""
+        return self._is_service_token((authorization or "").removeprefix("Bearer ").encode("utf-8", "surrogateescape"))
 
     def _is_service_token(self, token):
         # All are compared, each in constant time, so that timing tells nothing of either.
@@ -128,8 +140,10 @@ class Authenticator:
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["iss", "aud", "sub", "iat", "exp", "jti", "scope"]},
             )
-            return Caller("operatorToken", claims["sub"], frozenset(claims["scope"].split())), int(claims["exp"])
-        except (jwt.PyJWTError, KeyError, AttributeError, ValueError, RecursionError) as ex:
+            scopes = frozenset(claims["scope"].split())
+            caller = Caller("operatorToken", claims["sub"], scopes, int(claims.get("ver", FIRST_TOKEN_VERSION)))
+            return caller, int(claims["exp"])
+        except (jwt.PyJWTError, KeyError, AttributeError, TypeError, ValueError, RecursionError) as ex:
             # RecursionError: a header of nothing but brackets; the rest: fields of odd types.
             raise InvalidToken() from ex
 

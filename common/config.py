@@ -4,6 +4,7 @@ Nothing else reads the environment. A wrong or missing setting raises `ConfigErr
 whose text is one line that names it; the value itself is never in the text.
 """
 
+import ipaddress
 import os
 import pathlib
 import re
@@ -19,6 +20,8 @@ PRIVATE_MYSQL_PORT = 33306  # where sql/mysql-server listens
 
 # HS256 needs a key at least as long as its hash (RFC 7518, section 3.2).
 MIN_SECRET_BYTES = 32
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 ONE_YEAR = 31_536_000  # seconds; longer windows are typing errors
 
@@ -43,6 +46,7 @@ class Settings:
     cancel_window_seconds: int
     order_ttl_seconds: int
     api_docs: bool  # whether the services show their contract at /docs
+    trusted_proxies: tuple[Network, ...]  # whose X-Forwarded-For is believed
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         cancel_window_seconds=_integer(environ, "CANCEL_WINDOW_SECONDS", 600, 0, ONE_YEAR),
         order_ttl_seconds=_integer(environ, "ORDER_TTL_SECONDS", 86400, 0, ONE_YEAR),
         api_docs=_matching(environ, "API_DOCS", "on", r"on|off", "on or off") == "on",
+        trusted_proxies=_networks(environ, "TRUSTED_PROXIES"),
     )
     if len({customers_port, orders_port, settings.orchestrator_port, settings.orchestrator_port + 1}) < 4:
         raise ConfigError("CUSTOMERS_PORT, ORDERS_PORT, ORCHESTRATOR_PORT and the port after it must differ")
@@ -161,6 +166,13 @@ def _matching(environ, name, default, pattern, form):
     if not re.fullmatch(pattern, value):
         raise ConfigError(f"{name} must be {form}")
     return value
+
+
+def _networks(environ, name):
+    try:
+        return tuple(ipaddress.ip_network(text.strip()) for text in environ.get(name, "").split(",") if text.strip())
+    except ValueError:
+        raise ConfigError(f"{name} must be networks as 10.0.0.0/8, with commas between them") from None
 
 
 def _base_url(environ, name, default):

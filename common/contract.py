@@ -9,12 +9,13 @@ them faster, and a Lambda function ships no YAML parser.
 """
 
 import json
+import logging
 import pathlib
 import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from common import strict_json, texts, times
@@ -28,11 +29,18 @@ from common.problems import (
 )
 from common.schemas import MAX_ERRORS, Validator, compile_schema, make_error, unknown, violations
 
+if TYPE_CHECKING:
+    from common.current_operators import CurrentOperators  # needs MySQL's driver, which the orchestrator doesn't have
+
+log = logging.getLogger(__name__)
+
 MAX_BODY_BYTES = 65_536  # an order of 100 lines takes about 5,000
 _MAX_QUERY_FIELDS = 20  # no list has half as many
 METHODS = ("get", "put", "post", "patch", "delete")
 
 IDEMPOTENCY_HEADERS = ("X-Idempotency-Key", "Idempotency-Key")
+
+OPERATOR = "operatorToken"  # the security scheme of operators
 
 
 # --- loading ---------------------------------------------------------------------------
@@ -156,19 +164,26 @@ class Operation:
         header: Callable[[str], str | None],
         query_string: str,
         read_body: Callable[[], bytes],
+        operators: "CurrentOperators | None" = None,
     ) -> Checked:
         """Check who asks, then query, headers and body, in this order; raise the first `Problem`.
 
         `header(name)` returns a header's value, None when it is absent. `read_body()` is asked last.
+        Without `operators`, and so without a database, a revoked token is as good as any.
         """
         caller = None
         if self.security:
             caller = authenticator.identify(header("Authorization"))
-            self.authorize(caller)
+            if operators and caller.scheme == OPERATOR:
+                operators.require_current(caller)
+            self.authorize(caller, caller.scheme)
         query = self.read_query(query_string)
         headers = self.read_headers(header)
-        if caller and (username := headers.get("X-On-Behalf-Of")) is not None:
-            caller = caller.acting_for(username)
+        username = headers.get("X-On-Behalf-Of")
+        if caller and operators and username is not None and caller.scheme != OPERATOR:
+            version = headers["X-On-Behalf-Of-Version"]
+            caller = operators.acting_for(caller, username, None if version is None else int(version))
+            self.authorize(caller, OPERATOR)
         key = self.idempotency_key(headers)
         sent = body = {}
         if self.takes_body:
@@ -180,15 +195,15 @@ class Operation:
             sent, body = self.read_body(header("Content-Type"), data, headers.get("If-Match"))
         return Checked(caller, query, headers, key, sent, body)
 
-    def authorize(self, caller: Caller):
-        """Raise `CallerNotAllowed` or `InsufficientScope` unless `caller` may do this."""
-        scopes = [
-            scopes for requirement in self.security for scheme, scopes in requirement.items() if scheme == caller.scheme
-        ]
+    def authorize(self, caller: Caller, scheme: str):
+        """Raise `CallerNotAllowed` or `InsufficientScope` unless `caller` may do this as one of `scheme`."""
+        scopes = [requirement[scheme] for requirement in self.security if scheme in requirement]
         if not scopes:
+            log.warning("%s refused: %s is no caller of it", self.id, caller.actor)
             raise CallerNotAllowed()
         for scope in scopes[0]:
             if scope not in caller.scopes:
+                log.warning("%s refused: %s has no scope %s", self.id, caller.actor, scope)
                 challenge = f'Bearer realm="b2b", error="insufficient_scope", scope="{scope}"'
                 raise InsufficientScope(f"This needs the scope {scope}.", headers={"WWW-Authenticate": challenge})
 

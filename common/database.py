@@ -38,7 +38,7 @@ ER_DUP_ENTRY = 1062
 ER_NO_SUCH_TABLE = 1146
 
 # The newest migration that this code needs. A newer one may be there: it comes before its code does.
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0007"
 
 MAX_ATTEMPTS = 4  # the first and three retries
 # Full jitter: a uniform wait up to base * 2^attempt keeps the losers of one deadlock

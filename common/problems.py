@@ -78,6 +78,12 @@ InvalidToken = _problem(
     "The bearer token is not valid, or no longer.",
     challenge='Bearer realm="b2b", error="invalid_token"',
 )
+TokenRevoked = _problem(
+    401,
+    "token_revoked",
+    "The operator's tokens were ended: by a log-out, another password or role, or for good. Log in again.",
+    challenge='Bearer realm="b2b", error="invalid_token"',
+)
 InvalidCredentials = _problem(
     401, "invalid_credentials", "The username or the password is wrong.", challenge='Bearer realm="b2b"'
 )
@@ -87,11 +93,15 @@ NotFound = _problem(404, "not_found", "There is nothing at this address.")
 CustomerNotFound = _problem(404, "customer_not_found", "There is no such customer.")
 ProductNotFound = _problem(404, "product_not_found", "There is no such product.")
 OrderNotFound = _problem(404, "order_not_found", "There is no such order.")
+OperatorNotFound = _problem(404, "operator_not_found", "There is no such operator.")
 MethodNotAllowed = _problem(
     405, "method_not_allowed", "This address does not take that method; Allow names those it takes."
 )
 RequestTimeout = _problem(408, "request_timeout", "The body stopped coming; nothing was done.")
 EmailTaken = _problem(409, "email_taken", "Another customer has this email.")
+UsernameTaken = _problem(409, "username_taken", "Another operator has this name.")
+OwnAccount = _problem(409, "own_account", "Nobody changes their own role, or deactivates themselves.")
+LastAdmin = _problem(409, "last_admin", "This is the last active admin; make another one first.")
 SkuTaken = _problem(409, "sku_taken", "Another product has this SKU.", title="SKU taken")
 DuplicateReference = _problem(
     409, "duplicate_reference", "This customer has an order with this reference that is not canceled."
@@ -115,6 +125,7 @@ UnsupportedMediaType = _problem(415, "unsupported_media_type", "Send the body as
 IdempotencyKeyReused = _problem(
     422, "idempotency_key_reused", "This key was used for another request; use a new key for a new effect."
 )
+TooManyLogins = _problem(429, "too_many_logins", "There were too many wrong log-ins; try again later.")
 HeaderTooLarge = _problem(431, "header_too_large", "A header is longer than the server takes, or there are too many.")
 InternalError = _problem(500, "internal_error", "Something is wrong on our side; the request id finds it in our log.")
 UpstreamBroken = _problem(

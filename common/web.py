@@ -17,6 +17,7 @@ from falcon.util.structures import Context
 from common import conditional, idempotency, problems, strict_json, tracing
 from common.auth import Authenticator, Caller
 from common.contract import MAX_BODY_BYTES, METHODS, Contract
+from common.current_operators import CurrentOperators
 from common.schemas import make_error
 
 log = logging.getLogger(__name__)
@@ -53,12 +54,17 @@ class IdConverter(BaseConverter):
         return int(value)
 
 
-def build_app(contract: Contract, authenticator: Authenticator, routes: Sequence[tuple[str, object]]) -> falcon.App:
+def build_app(
+    contract: Contract,
+    authenticator: Authenticator,
+    operators: CurrentOperators,
+    routes: Sequence[tuple[str, object]],
+) -> falcon.App:
     """Return a Falcon app that serves `routes`, (template, resource) each.
 
     Raises ValueError unless routes and contract name the same operations.
     """
-    app = falcon.App(middleware=[ContractMiddleware(contract, authenticator)], request_type=Request)
+    app = falcon.App(middleware=[ContractMiddleware(contract, authenticator, operators)], request_type=Request)
     app.router_options.converters["id"] = IdConverter
     app.req_options.strip_url_path_trailing_slash = True
     app.add_error_handler(Exception, _answer_failure)
@@ -87,9 +93,10 @@ def _contract_path(template):
 class ContractMiddleware:
     """Security, then parameters and headers, then the body: each as the contract says."""
 
-    def __init__(self, contract: Contract, authenticator: Authenticator):
+    def __init__(self, contract: Contract, authenticator: Authenticator, operators: CurrentOperators):
         self._operations = contract.operations
         self._authenticator = authenticator
+        self._operators = operators
 
     def process_request(self, req: Request, resp: falcon.Response):
         """Name the request, first of all, so that every answer can carry the name; then look at its target."""
@@ -107,7 +114,9 @@ class ContractMiddleware:
         operation = self._operations.get((req.method, _contract_path(req.uri_template)))
         if operation is None:
             return  # Falcon's responder for 405 or OPTIONS comes next
-        checked = operation.check(self._authenticator, req.get_header, req.query_string, partial(_read_bytes, req))
+        checked = operation.check(
+            self._authenticator, req.get_header, req.query_string, partial(_read_bytes, req), self._operators
+        )
         req.context.update(vars(checked))
         if checked.key is not None:
             req.context.key = idempotency.Key(

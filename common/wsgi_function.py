@@ -55,7 +55,7 @@ def _call(app: falcon.App, request: GatewayRequest, context: Any) -> dict[str, A
         "rawPath": quote(request.path),
         "rawQueryString": request.query_string,
         "headers": {"host": "function", **request.headers},  # an event that is no HTTP request names none
-        "requestContext": {"http": {"method": request.method}},
+        "requestContext": {"http": {"method": request.method, "sourceIp": request.address}},
         "body": request.body,
     }
     result = serverless_wsgi.handle_request(app, event, context)

@@ -3,33 +3,45 @@
 import falcon
 
 from common import config, documentation, publication, times
+from common.addresses import Addresses
 from common.auth import Authenticator
 from common.config import Settings
 from common.contract import load
+from common.current_operators import CurrentOperators
 from common.database import Database
 from common.health import Health, Readiness
 from common.pagination import Cursors
 from common.times import Clock
 from common.web import build_app
 from customers.customer_resources import CustomerCollection, CustomerItem, InternalCustomer
-from customers.token_resource import Token
+from customers.login_resources import LogOut, Password, Token
+from customers.logins import Logins
+from customers.operator_resources import OperatorCollection, OperatorItem, OperatorTokens
 
 
 def create_app(settings: Settings, database: Database, clock: Clock = times.utc_now) -> falcon.App:
     """Build the app from its collaborators; opens nothing."""
     authenticator = Authenticator(settings)
+    addresses = Addresses(settings)
     cursors = Cursors(settings)
+    logins = Logins(database, clock)
     document = load("customers")
     app = build_app(
         publication.enforced(document, settings),
         authenticator,
+        CurrentOperators(database, clock),
         [
             ("/health", Health("customers")),
             ("/health/live", Health("customers")),
             ("/health/ready", Readiness("customers", database)),
-            ("/auth/token", Token(database, authenticator, clock)),
+            ("/auth/token", Token(logins, authenticator, addresses, clock)),
+            ("/auth/password", Password(database, logins, addresses, clock)),
+            ("/auth/logout", LogOut(database, clock)),
             ("/customers", CustomerCollection(database, cursors, clock)),
             ("/customers/{customer_id:id}", CustomerItem(database, clock)),
+            ("/operators", OperatorCollection(database, cursors, clock)),
+            ("/operators/{username}", OperatorItem(database, clock)),
+            ("/operators/{username}/revoke-tokens", OperatorTokens(database, clock)),
             ("/internal/customers/{customer_id:id}", InternalCustomer(database)),
             *documentation.routes(document, settings),
         ],

@@ -1,81 +1,52 @@
-"""Operators: their table, their passwords, and the command that adds one.
+"""Adds or changes an operator from the command line: the first admin, and whoever is locked out.
 
-`python -m customers.operators USERNAME ROLE` asks for the password, or reads it from
-standard input when that is no terminal.
+`python -m customers.operators USERNAME ROLE` asks for the password, or reads it from standard
+input when that is no terminal. `python -m customers.operators USERNAME off` deactivates one.
 """
 
 import getpass
 import re
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
-from typing import TextIO, TypeGuard
+from typing import TextIO
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from mysql.connector import errors
 
 from common import config, times
 from common.auth import ROLES
-from common.connection import Cursor, Row
+from common.connection import Cursor
 from common.database import Database
 from common.problems import DatabaseUnavailable
+from common.times import Clock
+from customers import operator_store, passwords
+from customers.operator_workflows import RESERVED
 
-# OWASP Password Storage Cheat Sheet: argon2id with 19 MiB, 2 passes, 1 lane as the least.
-# More memory would let a few logins at once push a worker out of its container.
-_hasher = PasswordHasher(memory_cost=19_456, time_cost=2, parallelism=1)
-
-# The memory of a hash stays with the thread that made it, so only two threads hash for all.
-_hashing = ThreadPoolExecutor(2)
-
-# What an unknown name is checked against, so that it takes the time of a known one.
-_NOBODY = _hasher.hash("nobody has this password")
-
-RESERVED = ("service", "system")  # what the audit trail calls callers that are no operator
-MIN_PASSWORD = 8  # characters (NIST SP 800-63B, 5.1.1.2)
-MAX_PASSWORD = 200  # as in the contract of POST /auth/token
+USERNAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")  # as in the contract
 
 
-def select_operator(tx: Cursor, username: str) -> Row | None:
-    """Return the operator's row or None."""
-    tx.execute(
-        """
-        SELECT username, password_hash, role, active
-          FROM operators
-         WHERE username = %s
-        """,
-        (username,),
-    )
-    return tx.fetchone()
+def set_operator(tx: Cursor, clock: Clock, username: str, role: str, password_hash: str):
+    """Add an operator, or give a known one this role and password, let it in, and end its tokens."""
+    # Locks: operator.
+    old = operator_store.lock_operator(tx, username)
+    now = clock()
+    row = {"username": username, "role": role, "password_hash": password_hash, "created_at": now, "updated_at": now}
+    if old is None:
+        operator_store.insert_operator(tx, row)
+    else:
+        token_version = old["token_version"] + 1
+        operator_store.update_operator(tx, {**old, **row, "active": True, "token_version": token_version})
 
 
-def upsert_operator(tx: Cursor, username: str, password_hash: str, role: str, now: datetime):
-    """Add an operator, or give a known one this password and role and let it in again."""
-    tx.execute(
-        """
-        INSERT INTO operators (username, password_hash, role, active, created_at)
-        VALUES (%s, %s, %s, TRUE, %s) AS new
-        ON DUPLICATE KEY UPDATE password_hash = new.password_hash, role = new.role, active = TRUE
-        """,
-        (username, password_hash, role, now),
-    )
+def deactivate(tx: Cursor, clock: Clock, username: str):
+    """Let an operator in no more, and end its tokens; SystemExit for a name that isn't there."""
+    # Locks: operator.
+    old = operator_store.lock_operator(tx, username)
+    if old is None:
+        raise SystemExit(f"There is no operator {username}.")
+    token_version = old["token_version"] + 1
+    operator_store.update_operator(tx, {**old, "active": False, "token_version": token_version, "updated_at": clock()})
 
 
-def hash_password(password: str) -> str:
-    """Return an argon2id string with its parameters and salt."""
-    return _hasher.hash(password)
-
-
-def may_log_in(operator: Row | None, password: str) -> TypeGuard[Row]:
-    """Return whether the row (None: no such name) is active and the password its own."""
-    try:
-        _hashing.submit(_hasher.verify, operator["password_hash"] if operator else _NOBODY, password).result()
-    except (VerificationError, InvalidHashError):
-        return False
-    return bool(operator and operator["active"])
-
-
-def read_password(stdin: TextIO) -> str:
+def read_password(stdin: TextIO, username: str) -> str:
     """Ask twice at a terminal, else take the first line of `stdin`; raise SystemExit if unfit."""
     if stdin.isatty():
         password = getpass.getpass("Password: ")
@@ -83,33 +54,37 @@ def read_password(stdin: TextIO) -> str:
             raise SystemExit("The two passwords differ.")
     else:
         password = stdin.readline().rstrip("\n")
-    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
-        raise SystemExit(f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters.")
-    if not password.isprintable():  # bytes that are no UTF-8 come as lone surrogates
-        raise SystemExit("A password is printable characters in UTF-8.")
+    if fault := passwords.fault(password, username):
+        raise SystemExit(f"The password {fault}.")
     return password
 
 
 def main(arguments: list[str]):
-    """Add the operator that the command line names, or replace its password and role."""
+    """Do what the command line says, or end with a line that says why not."""
     if len(arguments) != 2:
-        raise SystemExit("usage: python -m customers.operators USERNAME ROLE")
+        raise SystemExit(f"usage: python -m customers.operators USERNAME {'|'.join(ROLES)}|off")
     username, role = arguments
-    if not re.fullmatch(r"[A-Za-z0-9._@-]{1,64}", username) or username.lower() in RESERVED:
+    if not USERNAME.fullmatch(username) or username.lower() in RESERVED:
         raise SystemExit("USERNAME must be 1 to 64 of A-Z a-z 0-9 . _ @ - and neither service nor system")
-    if role not in ROLES:
-        raise SystemExit(f"ROLE must be one of {', '.join(ROLES)}")
+    if role not in (*ROLES, "off"):
+        raise SystemExit(f"ROLE must be one of {', '.join(ROLES)}, or off to deactivate the operator")
     with config.exit_on_error():
         database = Database(config.load_database_settings(config.read_environment()))
     try:
-        known = database.read(select_operator, username)
-        password_hash = hash_password(read_password(sys.stdin))
-        database.transact(upsert_operator, username, password_hash, role, times.utc_now())
+        known = database.read(operator_store.select_operator, username)
+        if role == "off":
+            database.transact(deactivate, times.utc_now, username)
+        else:
+            password_hash = passwords.hash_password(read_password(sys.stdin, username))
+            database.transact(set_operator, times.utc_now, username, role, password_hash)
     except DatabaseUnavailable as ex:
         raise SystemExit("The database does not answer; see DB_HOST, DB_PORT, DB_USER, DB_PASSWORD.") from ex
     except errors.ProgrammingError as ex:
         raise SystemExit(f"{ex.msg}; run make migrate first.") from ex
-    print(f"Operator {username} {'changed' if known else 'added'}, role {role}.")
+    if role == "off":
+        print(f"Operator {username} deactivated; its tokens end within a minute.")
+    else:
+        print(f"Operator {username} {'changed' if known else 'added'}, role {role}.")
 
 
 if __name__ == "__main__":

@@ -21,3 +21,15 @@ def customer_to_json(row: Row) -> dict[str, Any]:
 def internal_customer_to_json(row: Row) -> dict[str, Any]:
     """Return what our other programs see, and keep as the order's snapshot."""
     return {"id": row["id"], "name": row["name"], "email": row["email"], "phone": row["phone"]}
+
+
+def operator_to_json(row: Row) -> dict[str, Any]:
+    """Return what admins see."""
+    return {
+        "username": row["username"],
+        "role": row["role"],
+        "active": bool(row["active"]),
+        "created_at": times.to_json(row["created_at"]),
+        "updated_at": times.to_json(row["updated_at"]),
+        "last_login_at": row["last_login_at"] and times.to_json(row["last_login_at"]),
+    }

@@ -20,8 +20,8 @@ _PASSING = frozenset({408, 425, 429})
 _OUR_FAULT = {"authentication_required", "invalid_token", "insufficient_scope", "caller_not_allowed"}
 _OUR_FAULT |= {"not_found", "method_not_allowed"}
 
-# Of a refusal's headers. WWW-Authenticate and Allow come with what is our fault.
-_HANDED_ON = ("Retry-After",)
+# Of a refusal's headers. The challenge is that of `token_revoked`; Allow comes with what is our fault.
+_HANDED_ON = ("Retry-After", "WWW-Authenticate")
 
 
 @dataclass(frozen=True)

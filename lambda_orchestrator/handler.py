@@ -116,6 +116,7 @@ class Program:
         headers = {
             **headers_to_pass_on(request.header, line["request_id"]),
             "X-On-Behalf-Of": caller.actor,
+            "X-On-Behalf-Of-Version": str(caller.token_version),
             "X-Correlation-ID": quote(line["correlation_id"], safe=""),  # a header's value is ASCII
         }
         deadline = time.monotonic() + seconds_left

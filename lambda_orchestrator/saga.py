@@ -94,7 +94,9 @@ class Saga:
         if isinstance(confirmed, Refused):
             # A fixed text: a repeat has to send the same body with the same key.
             reason = {"reason": "confirm was refused"}
-            canceled = self._repeat(CONFIRM_ORDER, f"{path}/cancel", "CANCELED", keyed, reason, deadline, log)
+            # By nobody's name: the operator may be the one who is refused.
+            unnamed = {name: value for name, value in keyed.items() if not name.startswith("X-On-Behalf-Of")}
+            canceled = self._repeat(CONFIRM_ORDER, f"{path}/cancel", "CANCELED", unnamed, reason, deadline, log)
             compensation = "order_canceled" if isinstance(canceled, Done) else "not_possible"
             raise StepRefused(confirmed, step=CONFIRM_ORDER, compensation=compensation)
 

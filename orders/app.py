@@ -3,9 +3,11 @@
 import falcon
 
 from common import config, documentation, publication, times
+from common.addresses import Addresses
 from common.auth import Authenticator
 from common.config import Settings
 from common.contract import load
+from common.current_operators import CurrentOperators
 from common.database import Database
 from common.health import Health, Readiness
 from common.pagination import Cursors
@@ -27,11 +29,13 @@ def create_app(
     settings: Settings, database: Database, customers: CustomersClient, clock: Clock = times.utc_now
 ) -> falcon.App:
     """Build the app from its collaborators; opens nothing."""
+    addresses = Addresses(settings)
     cursors = Cursors(settings)
     document = load("orders")
     app = build_app(
         publication.enforced(document, settings),
         Authenticator(settings),
+        CurrentOperators(database, clock),
         [
             ("/health", Health("orders")),
             ("/health/live", Health("orders")),
@@ -43,7 +47,7 @@ def create_app(
             ("/orders/{order_id:id}/confirm", OrderConfirmation(database, settings, clock)),
             ("/orders/{order_id:id}/cancel", OrderCancellation(database, settings, clock)),
             ("/orders/{order_id:id}/events", OrderEventCollection(database, cursors)),
-            *documentation.routes(document, settings, ("/docs/token", DocumentationToken(customers))),
+            *documentation.routes(document, settings, ("/docs/token", DocumentationToken(customers, addresses))),
         ],
     )
     documentation.add_assets(app, settings)

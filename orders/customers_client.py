@@ -1,7 +1,7 @@
 """Asks the Customers API for a customer or a token, over kept connections."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import certifi
@@ -10,7 +10,14 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
 from common import strict_json
-from common.problems import CustomerNotFound, CustomersUnavailable, InvalidCredentials, MalformedJson
+from common.addresses import ADDRESS_HEADER
+from common.problems import (
+    CustomerNotFound,
+    CustomersUnavailable,
+    InvalidCredentials,
+    MalformedJson,
+    TooManyLogins,
+)
 
 # Seconds. A read of one row takes milliseconds, a password some fifty. A caller has time for two such calls.
 CONNECT_TIMEOUT = 1.0
@@ -44,7 +51,7 @@ class CustomersClient:
         out, broke, or gave anything but 200 or that 404.
         """
         path = f"/internal/customers/{customer_id}"
-        for status, body in self._attempts("GET", path, {**headers, **self._authorization}):
+        for status, body, _ in self._attempts("GET", path, {**headers, **self._authorization}):
             if status == 200 and body.keys() == {"id", "name", "email", "phone"} and body["id"] == customer_id:
                 return body
             # A 404 counts only with its code: a wrong address answers 404 too.
@@ -52,29 +59,32 @@ class CustomersClient:
                 raise CustomerNotFound()
         raise CustomersUnavailable()
 
-    def fetch_token(self, credentials: dict[str, str], headers: dict[str, str]) -> dict[str, Any]:
+    def fetch_token(self, credentials: dict[str, str], address: str, headers: dict[str, str]) -> dict[str, Any]:
         """Return {token, token_type, expires_in} for {username, password}; `headers` go with the question.
 
-        Raises `InvalidCredentials`, and `CustomersUnavailable` as `fetch` does, and at once when
-        LOGINS_AT_ONCE others are running. A log-in changes nothing, so it may be repeated as well.
+        It counts as a log-in from `address`. Raises `InvalidCredentials`, `TooManyLogins`, and `CustomersUnavailable`
+        as `fetch` does, and at once when LOGINS_AT_ONCE others are running. A log-in may be repeated as well.
         """
         if not self._logins.acquire(blocking=False):
             raise CustomersUnavailable("Too many log-ins at once; try again.")
         try:
-            headers = {**headers, "Content-Type": "application/json"}
-            for status, body in self._attempts("POST", "/auth/token", headers, strict_json.dumps(credentials)):
+            headers = {**headers, **self._authorization, ADDRESS_HEADER: address, "Content-Type": "application/json"}
+            content = strict_json.dumps(credentials)
+            for status, body, answered in self._attempts("POST", "/auth/token", headers, content):
                 if status == 200 and body.keys() == {"token", "token_type", "expires_in"}:
                     return body
                 if status == 401 and body.get("code") == InvalidCredentials.code:
                     raise InvalidCredentials()
+                if status == 429 and body.get("code") == TooManyLogins.code:
+                    raise TooManyLogins(headers={"Retry-After": answered["Retry-After"]})
         finally:
             self._logins.release()
         raise CustomersUnavailable()
 
     def _attempts(
         self, method: str, path: str, headers: dict[str, str], content: bytes | None = None
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield (status, parsed body) of each attempt that gave a JSON object."""
+    ) -> Iterator[tuple[int, dict[str, Any], Mapping[str, str]]]:
+        """Yield (status, parsed body, headers) of each attempt that gave a JSON object."""
         for _ in range(ATTEMPTS):
             if not self._turns.acquire(timeout=0 if self._has_hung else TURN_SECONDS):
                 self._has_hung = True
@@ -97,4 +107,4 @@ class CustomersClient:
                 self._turns.release()
             self._has_hung = False
             if isinstance(body, dict):
-                yield response.status, body
+                yield response.status, body, response.headers

@@ -9,7 +9,7 @@ from common import config, times
 from common.connection import Cursor
 from common.database import Database
 from common.problems import DatabaseUnavailable
-from customers import operators
+from customers import operator_store, operators, passwords
 
 SEED_FILE = pathlib.Path(__file__).with_name("seed.sql")
 DEMO_OPERATORS = (("demo", "demo-password", "operator"), ("viewer", "viewer-password", "viewer"))
@@ -21,8 +21,8 @@ def seed(tx: Cursor, now: datetime):
         if statement.strip():
             tx.execute(statement)
     for username, password, role in DEMO_OPERATORS:
-        if operators.select_operator(tx, username) is None:
-            operators.upsert_operator(tx, username, operators.hash_password(password), role, now)
+        if operator_store.select_operator(tx, username) is None:
+            operators.set_operator(tx, lambda: now, username, role, passwords.hash_password(password))
 
 
 def main():

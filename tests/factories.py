@@ -7,7 +7,7 @@ import json
 
 from common import strict_json
 from common.auth import Origin
-from customers import operators
+from customers import operators, passwords
 from customers import workflows as customer_workflows
 from orders import order_workflows, product_store, product_workflows
 
@@ -56,8 +56,8 @@ class Factory:
     def make_operator(self, password, role="operator", active=True):
         """Return the username of an operator who logs in with `password`."""
         username = unique("operator")
-        password_hash = operators.hash_password(password)
-        self._database.transact(operators.upsert_operator, username, password_hash, role, self._clock())
+        password_hash = passwords.hash_password(password)
+        self._database.transact(operators.set_operator, self._clock, username, role, password_hash)
         self._database.transact(
             lambda tx: tx.execute("UPDATE operators SET active = %s WHERE username = %s", (active, username))
         )

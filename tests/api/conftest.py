@@ -45,7 +45,7 @@ class StubCustomers:
         self._take(headers)
         return internal_customer_to_json(self._database.read(get_customer, customer_id))
 
-    def fetch_token(self, credentials, headers):
+    def fetch_token(self, credentials, address, headers):
         self._take(headers)
         self.credentials = credentials
         return {"token": "a.b.c", "token_type": "Bearer", "expires_in": 7200}
@@ -133,6 +133,14 @@ def checksum(database):
 @pytest.fixture
 def factory(database, clock):
     return Factory(database, clock)
+
+
+@pytest.fixture
+def known_operator(factory, clock):
+    """The name of an operator whom every app knows: what an app has read of them is old by now."""
+    username = factory.make_operator("seven-brown-pallets")
+    clock.advance(seconds=2)
+    return username
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from tests.contract_client import refusal
 from tests.factories import order_request
 
 OTHER_TOKEN = "another-service-token-0123456789abcdef"
+PASSWORD = "seven-brown-pallets"
 NOT_FOR_THIS_CALLER = (403, "caller_not_allowed")
 
 WRITES = [
@@ -85,9 +86,12 @@ def actor_of_a_new_order(api, factory, token, **headers):
     return event["actor"]
 
 
-def test_audit_trail_names_the_operator_and_whom_a_program_acts_for(orders_api, factory, make_token, service_token):
+def test_audit_trail_names_the_operator_and_whom_a_program_acts_for(
+    orders_api, factory, make_token, service_token, known_operator
+):
+    headers = {"X-On-Behalf-Of": known_operator}
     assert actor_of_a_new_order(orders_api, factory, make_token("maria")) == "maria"
-    assert actor_of_a_new_order(orders_api, factory, service_token, **{"X-On-Behalf-Of": "maria"}) == "maria"
+    assert actor_of_a_new_order(orders_api, factory, service_token, **headers) == known_operator
     assert actor_of_a_new_order(orders_api, factory, service_token) == "service"
 
 
@@ -95,10 +99,25 @@ def test_operator_can_not_act_for_another_operator(orders_api, factory, make_tok
     assert actor_of_a_new_order(orders_api, factory, make_token("demo"), **{"X-On-Behalf-Of": "maria"}) == "demo"
 
 
-@pytest.mark.parametrize("name", ["service", "system", "a b", "x" * 65, "é"])
-def test_names_that_the_audit_trail_reserves_can_not_be_acted_for(orders_api, service_token, refused, name):
+@pytest.mark.parametrize("name", ["a b", "x" * 65, "é"])
+def test_no_operators_name_can_be_acted_for(orders_api, service_token, refused, name):
     headers = {"X-On-Behalf-Of": name}
 
     response = refused((400, "invalid_request"), orders_api.post, "/orders", token=service_token, headers=headers)
 
     assert response.json["errors"][0]["pointer"] == "header:X-On-Behalf-Of"
+
+
+@pytest.mark.parametrize("name", ["service", "System", "nobody", "DEMO"])
+def test_a_name_that_is_no_operators_can_not_be_acted_for(orders_api, service_token, refused, name):
+    headers = {"X-On-Behalf-Of": name}
+
+    refused((403, "caller_not_allowed"), orders_api.get, "/orders", token=service_token, headers=headers)
+
+
+def test_program_acts_for_an_operator_within_the_scopes_of_its_role(orders_api, service_token, factory, clock, refused):
+    headers = {"X-On-Behalf-Of": factory.make_operator(PASSWORD, role="viewer")}
+    clock.advance(seconds=2)
+
+    assert orders_api.get("/orders", token=service_token, headers=headers).status_code == 200
+    refused((403, "insufficient_scope"), orders_api.post, "/orders", token=service_token, headers=headers)

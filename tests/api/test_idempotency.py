@@ -143,11 +143,11 @@ def test_key_of_another_operator_is_another_key(calls, make_token):
     assert second.json["id"] != first.json["id"]
 
 
-def test_program_can_not_read_the_answer_of_the_operator_it_acts_for(calls, service_token):
+def test_program_can_not_read_the_answer_of_the_operator_it_acts_for(calls, service_token, make_token, known_operator):
     call, headers = calls["create_order"](), {"X-Idempotency-Key": unique("key")}
-    first = call.send(**headers)
+    first = call.send(token=make_token(known_operator), **headers)
 
-    second = call.send(token=service_token, **headers, **{"X-On-Behalf-Of": "demo"})
+    second = call.send(token=service_token, **headers, **{"X-On-Behalf-Of": known_operator})
     nobody = call.send(token=service_token, **headers)
 
     assert [is_replay(answer) for answer in (second, nobody)] == [False, False]

@@ -4,12 +4,13 @@ import pytest
 
 from common.auth import Authenticator
 from common.contract import Contract, load
+from common.current_operators import CurrentOperators
 from common.health import Health
 from common.web import build_app
 
 
 @pytest.fixture
-def parts(settings):
+def parts(settings, database, clock):
     """A contract, an authenticator, and routes with a resource that answers each operation."""
     contract = Contract(load("orders"))
     by_path = {}
@@ -22,19 +23,19 @@ def parts(settings):
     routes = [
         (path.replace("_id}", "_id:id}"), type("Resource", (), responders)()) for path, responders in by_path.items()
     ]
-    return contract, Authenticator(settings), routes
+    return contract, Authenticator(settings), CurrentOperators(database, clock), routes
 
 
 def test_operation_without_a_responder_is_refused_at_start(parts):
-    contract, authenticator, routes = parts
-    assert build_app(contract, authenticator, routes)
+    contract, authenticator, operators, routes = parts
+    assert build_app(contract, authenticator, operators, routes)
 
     with pytest.raises(ValueError, match="differ"):
-        build_app(contract, authenticator, routes[1:])
+        build_app(contract, authenticator, operators, routes[1:])
 
 
 def test_responder_without_an_operation_is_refused_at_start(parts):
-    contract, authenticator, routes = parts
+    contract, authenticator, operators, routes = parts
 
     with pytest.raises(ValueError, match="differ"):
-        build_app(contract, authenticator, [*routes, ("/extra", Health("extra"))])
+        build_app(contract, authenticator, operators, [*routes, ("/extra", Health("extra"))])

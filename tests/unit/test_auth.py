@@ -26,9 +26,10 @@ def rotated(settings):
     return dataclasses.replace(settings, jwt_secrets=(SECRET, PREVIOUS))
 
 
-def test_viewer_reads_and_operator_writes_too():
+def test_viewer_reads_and_operator_writes_too_and_admin_manages_operators():
     assert {scope.partition(":")[2] for scope in ROLES["viewer"]} == {"read"}
-    assert set(ROLES["viewer"]) < set(ROLES["operator"]) == set(ROLES["admin"])
+    assert set(ROLES["viewer"]) < set(ROLES["operator"])
+    assert set(ROLES["admin"]) - set(ROLES["operator"]) == {"operators:read", "operators:write"}
 
 
 def test_new_token_is_signed_with_the_current_secret(rotated):

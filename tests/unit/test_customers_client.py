@@ -54,16 +54,16 @@ def test_customer_is_fetched_once_with_token_and_the_headers_given(client, upstr
     assert {name: headers[name] for name in HEADERS} == HEADERS
 
 
-def test_token_is_fetched_once_with_the_credentials_and_without_the_service_token(client, upstream):
+def test_token_is_fetched_once_with_the_credentials_for_the_address_of_whoever_logs_in(client, upstream):
     upstream.replies = [Reply(200, TOKEN_ANSWER)]
 
-    token = client.fetch_token(CREDENTIALS, HEADERS)
+    token = client.fetch_token(CREDENTIALS, "192.0.2.7", HEADERS)
 
     ((method, path, headers, body),) = upstream.requests
     assert token == TOKEN_ANSWER
     assert (method, path, body) == ("POST", "/auth/token", CREDENTIALS)
-    assert "Authorization" not in headers
-    assert headers["X-Request-ID"] == "abc"
+    assert headers["Authorization"] == f"Bearer {TOKEN}"
+    assert (headers["X-On-Behalf-Of-Address"], headers["X-Request-ID"]) == ("192.0.2.7", "abc")
 
 
 def test_customer_not_found_and_wrong_credentials_are_believed_at_once(client, upstream):
@@ -72,7 +72,7 @@ def test_customer_not_found_and_wrong_credentials_are_believed_at_once(client, u
     with pytest.raises(CustomerNotFound):
         client.fetch(1, HEADERS)
     with pytest.raises(InvalidCredentials):
-        client.fetch_token(CREDENTIALS, HEADERS)
+        client.fetch_token(CREDENTIALS, "192.0.2.7", HEADERS)
 
     assert len(upstream.requests) == 2
 
@@ -92,7 +92,7 @@ def test_answer_without_a_token_is_asked_for_twice_and_then_unavailable(client, 
     upstream.replies = [reply]
 
     with pytest.raises(CustomersUnavailable):
-        client.fetch_token(CREDENTIALS, HEADERS)
+        client.fetch_token(CREDENTIALS, "192.0.2.7", HEADERS)
 
     assert len(upstream.requests) == 2
 
@@ -126,7 +126,7 @@ def test_log_in_beyond_those_that_run_is_refused_without_asking(upstream, monkey
     monkeypatch.setattr(customers_client, "LOGINS_AT_ONCE", 0)
 
     with pytest.raises(CustomersUnavailable) as caught:
-        CustomersClient(upstream.base, TOKEN).fetch_token(CREDENTIALS, HEADERS)
+        CustomersClient(upstream.base, TOKEN).fetch_token(CREDENTIALS, "192.0.2.7", HEADERS)
 
     assert caught.value.detail == "Too many log-ins at once; try again."
     assert upstream.requests == []
@@ -137,6 +137,6 @@ def test_log_in_that_has_ended_makes_room_for_the_next_however_it_ended(client, 
 
     for _ in range(customers_client.LOGINS_AT_ONCE):
         with pytest.raises(InvalidCredentials):
-            client.fetch_token(CREDENTIALS, HEADERS)
+            client.fetch_token(CREDENTIALS, "192.0.2.7", HEADERS)
 
-    assert client.fetch_token(CREDENTIALS, HEADERS) == TOKEN_ANSWER
+    assert client.fetch_token(CREDENTIALS, "192.0.2.7", HEADERS) == TOKEN_ANSWER

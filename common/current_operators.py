@@ -1,0 +1,97 @@
+"""Who may act now: the table operators, kept for a few seconds, so that a token ends before it expires.
+
+A request costs nothing more; the table is read again by the first one after KEPT.
+"""
+
+import logging
+import threading
+from datetime import datetime, timedelta
+
+from common.auth import ROLES, Caller
+from common.connection import Cursor, Row
+from common.database import Database
+from common.problems import CallerNotAllowed, DatabaseUnavailable, Problem, TokenRevoked
+from common.times import Clock
+
+log = logging.getLogger(__name__)
+
+KEPT = timedelta(seconds=15)
+# While the database doesn't answer, what was read last counts for this long. Within a minute a token is revoked, or
+# nobody gets in.
+STALE = timedelta(seconds=60)
+# Between two reads for a name that isn't there, or after one that failed.
+PAUSE = timedelta(seconds=1)
+
+_NEVER = datetime.min  # noqa: DTZ901 - all our times are in UTC, without a zone
+
+
+class CurrentOperators:
+    """Each operator's role, whether active, and token_version, at most STALE old."""
+
+    def __init__(self, database: Database, clock: Clock):
+        self._database = database
+        self._clock = clock
+        self._rows: dict[str, Row] = {}
+        self._read_at = self._tried_at = _NEVER
+        self._reading = threading.Lock()
+
+    def require_current(self, caller: Caller):
+        """Raise `TokenRevoked` if the operator's token was ended since it was issued.
+
+        A name that isn't there is let in: no operator is ever deleted, so it was added just now.
+        """
+        row = self._current(KEPT).get(caller.name or "")
+        if row and _has_ended(row, caller.token_version):
+            raise TokenRevoked()
+
+    def acting_for(self, program: Caller, username: str, token_version: int | None) -> Caller:
+        """Return the caller that acts for an operator; `token_version` is that of the operator's token, if it is known.
+
+        Raises `CallerNotAllowed` for a name that is no operator's, `TokenRevoked` for one that may not act (any more).
+        """
+        row = self._current(KEPT).get(username) or self._current(PAUSE).get(username)
+        if row is None:
+            raise CallerNotAllowed("X-On-Behalf-Of names no operator.")
+        if not row["active"] or (token_version is not None and _has_ended(row, token_version)):
+            raise TokenRevoked()
+        return program.acting_for(username, frozenset(ROLES[row["role"]]))
+
+    def _current(self, kept):
+        # One thread reads for all. The others go on with what is known, unless that is too old.
+        if self._is_due(kept) and self._reading.acquire(blocking=self._is_older(STALE, self._read_at)):
+            try:
+                if self._is_due(kept):  # still, after the wait
+                    self._read()
+            finally:
+                self._reading.release()
+        if self._is_older(STALE, self._read_at):
+            raise DatabaseUnavailable()
+        return self._rows
+
+    def _is_due(self, kept):
+        return self._is_older(kept, self._read_at) and self._is_older(PAUSE, self._tried_at)
+
+    def _is_older(self, age, then):
+        # What is of the future is old as well: the machine's clock was set back.
+        return not timedelta() <= self._clock() - then <= age
+
+    def _read(self):
+        self._tried_at = self._clock()
+        try:
+            rows = self._database.read(_select_operators)
+        except Problem as ex:
+            log.warning("operators were not read: %s", ex.code)
+            return
+        self._rows = {row["username"]: row for row in rows}
+        self._read_at = self._tried_at
+
+
+def _has_ended(row, token_version):
+    # Whoever deactivates by hand, without a new version, means it too. A higher version than the row's is newer
+    # than what was read.
+    return token_version < row["token_version"] or (token_version == row["token_version"] and not row["active"])
+
+
+def _select_operators(tx: Cursor) -> list[Row]:
+    tx.execute("SELECT username, role, active, token_version FROM operators")
+    return tx.fetchall()
