@@ -19,7 +19,7 @@ class Addresses:
 
     def of(self, req: falcon.Request) -> str:
         """Return the address of the client."""
-        return client_address(req.env.get("REMOTE_ADDR", ""), req.get_header("X-Forwarded-For"), self._proxies)
+        return client_address(req.remote_addr, req.get_header("X-Forwarded-For"), self._proxies)
 
 
 def client_address(peer: str, forwarded_for: str | None, proxies: Sequence[Network]) -> str:

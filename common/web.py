@@ -178,8 +178,9 @@ def send_tagged(req: Request, resp: falcon.Response, document: dict[str, Any], e
 def send_answer(resp: falcon.Response, answer: idempotency.Answer, location: str | None = None):
     """Send a workflow's `Answer`; `location` is a path with a place for the new id."""
     resp.status = answer.status
-    resp.data = answer.body
-    resp.content_type = falcon.MEDIA_JSON
+    if answer.body:
+        resp.data = answer.body
+        resp.content_type = falcon.MEDIA_JSON
     if answer.etag is not None:
         resp.set_header("ETag", answer.etag)
     if location is not None:

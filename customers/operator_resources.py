@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import falcon
 from falcon import Response
 
 from common import conditional, web
@@ -91,5 +90,5 @@ class OperatorTokens:
 
     def on_post(self, req: Request, resp: Response, username: str):
         """End all tokens of the operator."""
-        once(self.database, self.clock, req.context.key, operator_workflows.revoke_tokens, username)
-        resp.status = falcon.HTTP_204
+        answer = once(self.database, self.clock, req.context.key, operator_workflows.revoke_tokens, username)
+        web.send_answer(resp, answer)

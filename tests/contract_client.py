@@ -85,9 +85,9 @@ class ResponseContract:
 
 
 def _pattern_of(path):
-    """Return what matches a path with ids for its parameters."""
-    parts = re.split(r"\{[a-z_]+\}", path)
-    return re.compile("[1-9][0-9]{0,18}".join(map(re.escape, parts)))
+    """Return what matches a path with ids and names for its parameters."""
+    pattern = re.sub(r"\{[a-z_]+_id\}", "[1-9][0-9]{0,18}", path)
+    return re.compile(pattern.replace("{username}", "[^/]+"))
 
 
 def parse_body(content_type, content):
