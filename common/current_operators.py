@@ -57,10 +57,11 @@ class CurrentOperators:
         return program.acting_for(username, frozenset(ROLES[row["role"]]))
 
     def _current(self, kept):
-        # One thread reads for all. The others go on with what is known, unless that is too old.
-        if self._is_due(kept) and self._reading.acquire(blocking=self._is_older(STALE, self._read_at)):
+        # One thread reads for all. The others go on with what is known, unless that is too old: then they wait for it.
+        is_stale = self._is_older(STALE, self._read_at)
+        if (is_stale or self._is_due(kept)) and self._reading.acquire(blocking=is_stale):
             try:
-                if self._is_due(kept):  # still, after the wait
+                if self._is_due(kept):  # still
                     self._read()
             finally:
                 self._reading.release()

@@ -67,7 +67,7 @@ def send(method, url, may_log_in=True, **request):
             continue  # an answer without a document is not the API's, but a gateway's for example
         if answer.status_code < 300:
             return body
-        if not may_log_in or body["code"] not in ("authentication_required", "invalid_token"):
+        if not may_log_in or body["code"] not in ("authentication_required", "invalid_token", "token_revoked"):
             raise Refused(body)
         log_in()
         may_log_in, wait = False, 0

@@ -103,7 +103,7 @@ ORDER_TO_CONFIRM = {
     "idempotency_key": "the-key",
     "correlation_id": "the-correlation",
 }
-CALL_HEADERS = {"X-On-Behalf-Of": "maria", "X-Request-ID": "abc"}
+CALL_HEADERS = {"X-On-Behalf-Of": "maria", "X-On-Behalf-Of-Version": "1", "X-Request-ID": "abc"}
 CREATED = Done(make_order("CREATED"), False)
 CONFIRMED = Done(make_order("CONFIRMED"), False)
 CONFLICT = Refused(409, make_problem(409, "order_state_conflict"))
