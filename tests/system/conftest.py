@@ -22,6 +22,7 @@ import zipfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
+import certifi
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
@@ -213,7 +214,9 @@ WAYS = {
 def zips(tmp_path_factory):
     """{function: its zip}, built as `make package` builds them."""
     directory = tmp_path_factory.mktemp("zips")
-    return {name: package.build(name, directory, platform.machine()) for name in package.FUNCTIONS}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DB_TLS_CA", certifi.where())
+        return {name: package.build(name, directory, platform.machine()) for name in package.FUNCTIONS}
 
 
 @pytest.fixture(scope="session")
@@ -243,7 +246,16 @@ def make_function(unpacked, tmp_path_factory):
 @pytest.fixture(scope="session")
 def function_environ(stack):
     """The settings of a function that works with the stack's database and services, and nothing else."""
-    names = ("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME", "CUSTOMERS_API_BASE", "ORDERS_API_BASE")
+    names = (
+        "APP_ENV",
+        "DB_HOST",
+        "DB_PORT",
+        "DB_USER",
+        "DB_PASSWORD",
+        "DB_NAME",
+        "CUSTOMERS_API_BASE",
+        "ORDERS_API_BASE",
+    )
     return {name: stack.environ[name] for name in names if name in stack.environ}
 
 
