@@ -1,7 +1,8 @@
 """One zip for each Lambda function, with what it needs: `python -m aws.package`.
 
-The zips go to `dist/`. They are compiled by the interpreter in `.venv/lambda`, whose
-version has to be the runtime of serverless.yml. Equal sources give equal bytes.
+The zips go to `dist/`; those of the services have the file in them that DB_TLS_CA names. They
+are compiled by the interpreter in `.venv/lambda`, whose version has to be the runtime of
+serverless.yml. Equal sources give equal bytes.
 """
 
 import os
@@ -38,9 +39,10 @@ class Function(NamedTuple):
 _SERVICE = ("falcon", "jsonschema", "mysql-connector-python", "PyJWT", "serverless-wsgi")
 FUNCTIONS = {
     "orchestrator": Function("lambda_orchestrator", ("jsonschema", "PyJWT", "requests"), page=()),
-    "customers": Function("customers", (*_SERVICE, "argon2-cffi")),
+    "customers": Function("customers", (*_SERVICE, "argon2-cffi", "zxcvbn")),
     "orders": Function("orders", (*_SERVICE, "urllib3", "certifi")),
 }
+AUTHORITY = "database-ca.pem"  # what DB_TLS_CA names, in the zips
 MACHINE = "x86_64"  # serverless.yml's architecture
 
 # What packages bring along and nothing in a function imports. Of what describes them, METADATA stays: scanners for
@@ -52,8 +54,11 @@ _NOT_SHIPPED = (
 )
 
 
-def build(name: str, directory: pathlib.Path, machine: str = MACHINE) -> pathlib.Path:
-    """Make `directory/NAME.zip` for whatever version PYTHON is of; return its path."""
+def build(name: str, directory: pathlib.Path, machine: str = MACHINE, authority: str | None = None) -> pathlib.Path:
+    """Make `directory/NAME.zip` for whatever version PYTHON is of; return its path.
+
+    `authority` is the file of the authority that MySQL's certificate is checked by, in a service's zip.
+    """
     function = FUNCTIONS[name]
     with tempfile.TemporaryDirectory() as scratch:
         tree = pathlib.Path(scratch) / "tree"
@@ -62,6 +67,8 @@ def build(name: str, directory: pathlib.Path, machine: str = MACHINE) -> pathlib
             target = tree / path
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, target)
+        if authority and "mysql-connector-python" in function.packages:
+            shutil.copyfile(authority, tree / AUTHORITY)
         # Else each cold start compiles: Lambda can't write there. By hash, which is loaded without a look at the
         # source and is the same each time.
         options = ("-q", "-j1", "--invalidation-mode=unchecked-hash", "-s", tree, "-p", "/var/task", tree)
@@ -81,6 +88,11 @@ def own_files(name: str) -> list[pathlib.Path]:
     modules = [path for folder in ("common", FUNCTIONS[name].folder) for path in (ROOT / folder).glob("*.py")]
     contract = ROOT / "openapi" / f"{name}.json"
     return sorted(path.relative_to(ROOT) for path in (*modules, contract, *FUNCTIONS[name].page))
+
+
+def have_authority(directory: pathlib.Path) -> bool:
+    """Tell whether the services' zips there have the certificates by which they know MySQL."""
+    return all(AUTHORITY in zipfile.ZipFile(directory / f"{name}.zip").namelist() for name in ("customers", "orders"))
 
 
 def runtime() -> str:
@@ -133,7 +145,7 @@ def main():
         text = f"package: .venv/lambda has Python {found}, and the functions run on Python {runtime()} (serverless.yml)"
         raise SystemExit(f"{text}; remove .venv/lambda, and install that Python or name one in LAMBDA_PYTHON")
     for name in FUNCTIONS:
-        path = build(name, DIST)
+        path = build(name, DIST, authority=os.environ.get("DB_TLS_CA"))
         print(f"{path.name:18} {path.stat().st_size / 1e6:6.2f} MB", flush=True)
 
 

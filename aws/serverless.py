@@ -15,8 +15,8 @@ COMMANDS = ("package", "deploy", "print", "info", "logs", "rollback", "remove")
 # As step 4 of docs/aws.md lists them.
 SETTINGS = (
     "SERVICES", "SECRET_ID", "CUSTOMERS_API_BASE", "ORDERS_API_BASE", "AWS_REGION", "DB_HOST", "DB_PORT", "DB_USER",
-    "DB_NAME", "VPC_SUBNET_IDS", "VPC_SECURITY_GROUP_IDS", "SERVICE_CONCURRENCY", "CANCEL_WINDOW_SECONDS",
-    "ORDER_TTL_SECONDS", "API_DOCS", "PACKAGES",
+    "DB_NAME", "DB_TLS_CA", "DB_TLS", "VPC_SUBNET_IDS", "VPC_SECURITY_GROUP_IDS", "SERVICE_CONCURRENCY",
+    "CANCEL_WINDOW_SECONDS", "ORDER_TTL_SECONDS", "API_DOCS", "PACKAGES",
 )  # fmt: skip
 REQUIRED = {
     "elsewhere": ("CUSTOMERS_API_BASE", "ORDERS_API_BASE"),
@@ -39,8 +39,8 @@ FORMS = {
     "SERVICE_CONCURRENCY": (r"[1-9][0-9]{0,4}", "a whole number from 1"),
 }
 # In the place of what Secrets Manager holds and CloudFormation makes.
-STAND_INS = {name: name[0] * config.MIN_SECRET_BYTES for name in ("JWT_SECRET", "SERVICE_TOKEN", "DB_PASSWORD")}
-STAND_INS |= {"APP_ENV": "production", "DB_HOST": "database.invalid", "DB_USER": "user"}
+STAND_INS = {name: f"{name}-of-32-characters-or-more" for name in config.SECRETS}
+STAND_INS |= {"APP_ENV": "production", "DB_HOST": "localhost", "DB_USER": "user"}
 STAND_INS |= dict.fromkeys(("CUSTOMERS_API_BASE", "ORDERS_API_BASE"), "https://api.invalid")
 
 
@@ -58,6 +58,8 @@ def problems(settings: dict[str, str]) -> list[str]:
     folder = package.ROOT / settings.get("PACKAGES", "dist")
     if "PACKAGES" in settings and not all((folder / f"{name}.zip").is_file() for name in package.FUNCTIONS):
         found.append("PACKAGES must be a folder with the zips of make package")
+    elif "PACKAGES" in settings and "DB_TLS_CA" in settings and not package.have_authority(folder):
+        found.append("PACKAGES must be a folder with zips that were made with DB_TLS_CA")
     if not found:
         try:
             config.load_settings(STAND_INS | settings)
@@ -80,6 +82,8 @@ def main(command: str = "", *arguments: str):
         raise SystemExit("\n".join(f"aws: {line} (docs/aws.md, step 4)" for line in found))
     if command in ("package", "deploy") and "list" not in arguments and "PACKAGES" not in settings:
         package.main()
+    if "DB_TLS_CA" in settings:
+        settings["DB_TLS_CA"] = f"/var/task/{package.AUTHORITY}"  # where Lambda unpacks the zips
     others = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     program = str(package.ROOT / "node_modules" / ".bin" / "serverless")
     words = [program, command, *arguments, "--stage", "prod"]

@@ -8,6 +8,7 @@ import ipaddress
 import os
 import pathlib
 import re
+import ssl
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -17,6 +18,14 @@ DEVELOPMENT_JWT_SECRET = "development-only-jwt-secret-0123456789abcdef"
 DEVELOPMENT_SERVICE_TOKEN = "development-only-service-token-0123456789"
 DEVELOPMENT_DB_PASSWORD = "b2b-development"
 PRIVATE_MYSQL_PORT = 33306  # where sql/mysql-server listens
+
+# Each may come from a file instead, which NAME_FILE names: an environment is easier to see.
+SECRETS = ("JWT_SECRET", "SERVICE_TOKEN", "DB_PASSWORD")
+# How all secrets in this repository begin. Production takes none that does.
+PUBLISHED = ("development-only-", DEVELOPMENT_DB_PASSWORD)
+# Characters. Random secrets have more: of those with 32 hexadecimal digits one in ten thousand hasn't.
+MIN_DISTINCT = 10
+MIN_PASSWORD_LENGTH = 12
 
 # HS256 needs a key at least as long as its hash (RFC 7518, section 3.2).
 MIN_SECRET_BYTES = 32
@@ -58,6 +67,7 @@ class DatabaseSettings:
     user: str
     password: str = field(repr=False)
     name: str
+    tls_ca: str | None  # the file of the authorities by which MySQL is verified; None: it isn't
 
 
 def read_environment() -> dict[str, str]:
@@ -111,41 +121,88 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     if set(settings.jwt_secrets) & set(settings.service_tokens):
         raise ConfigError("JWT_SECRET and SERVICE_TOKEN must differ")
     if not development:
-        _refuse("JWT_SECRET", DEVELOPMENT_JWT_SECRET in settings.jwt_secrets)
-        _refuse("SERVICE_TOKEN", DEVELOPMENT_SERVICE_TOKEN in settings.service_tokens)
+        _require_strong("JWT_SECRET", settings.jwt_secrets)
+        _require_strong("SERVICE_TOKEN", settings.service_tokens)
     return settings
 
 
 def load_database_settings(environ: Mapping[str, str]) -> DatabaseSettings:
     """Build `DatabaseSettings` from a mapping; raise `ConfigError` on the first bad one."""
     development = _app_env(environ) == "development"
-    # The development defaults stand only for the private server: whoever names a host
-    # has to say who logs in there.
+    # The private server's port and user stand only for it: whoever names a host has to say who logs in there.
     private = development and not environ.get("DB_HOST")
+    host = _text(environ, "DB_HOST", "127.0.0.1" if private else None)
     settings = DatabaseSettings(
-        host=_text(environ, "DB_HOST", "127.0.0.1" if private else None),
+        host=host,
         port=_integer(environ, "DB_PORT", PRIVATE_MYSQL_PORT if private else 3306, 1, 65535),
         user=_text(environ, "DB_USER", "b2b" if private else None),
-        password=_text(environ, "DB_PASSWORD", DEVELOPMENT_DB_PASSWORD if private else None),
+        password=_text(environ, "DB_PASSWORD", DEVELOPMENT_DB_PASSWORD if development else None),
         name=_matching(environ, "DB_NAME", "b2b", r"[A-Za-z0-9_]{1,64}", "1 to 64 letters, digits or _"),
+        tls_ca=_tls_ca(environ, host, development),
     )
     if not development:
-        _refuse("DB_PASSWORD", settings.password == DEVELOPMENT_DB_PASSWORD)
+        _refuse_published("DB_PASSWORD", settings.password)
+        if len(settings.password) < MIN_PASSWORD_LENGTH:
+            raise ConfigError(f"DB_PASSWORD must be at least {MIN_PASSWORD_LENGTH} characters long in production")
     return settings
 
 
 def _app_env(environ):
+    # The secrets of development are known to everybody. They guard the private server only, unless it is written down.
+    if environ.get("DB_HOST") and not environ.get("APP_ENV"):
+        raise ConfigError("APP_ENV is not set, and DB_HOST is: set APP_ENV to development or production")
     return _matching(environ, "APP_ENV", "development", r"development|production", "development or production")
 
 
-def _refuse(name, is_development_value):
-    if is_development_value:
-        raise ConfigError(f"{name} is the development value; set your own in production")
+def _tls_ca(environ, host, development):
+    """Return the path in DB_TLS_CA, or None; in production a host elsewhere needs it, or an explicit DB_TLS=off."""
+    path = environ.get("DB_TLS_CA")
+    is_off = _matching(environ, "DB_TLS", "", r"(off)?", "off, or not set") == "off"
+    is_loopback = re.fullmatch(r"localhost|127(\.[0-9]{1,3}){3}|::1", host)
+    if path and is_off:
+        raise ConfigError("DB_TLS_CA and DB_TLS=off are both set; one of them says how MySQL is reached")
+    if not (path or is_off or is_loopback or development):
+        raise ConfigError("DB_TLS_CA is not set: MySQL on another machine is verified with it, or DB_TLS is off")
+    if path:
+        try:
+            ssl.create_default_context(cafile=path)
+        except OSError:  # SSLError, for what is no certificate, is one
+            raise ConfigError("DB_TLS_CA must be a readable file with certificates (PEM)") from None
+    return path or None
+
+
+def _require_strong(name, values):
+    """Refuse what is published, and what nobody drew at random."""
+    for value in values:
+        _refuse_published(name, value)
+        if len(set(value)) < MIN_DISTINCT:
+            raise ConfigError(f"{name} must have at least {MIN_DISTINCT} different characters in production")
+
+
+def _refuse_published(name, value):
+    if value.startswith(PUBLISHED):
+        raise ConfigError(f"{name} begins like the development value; set your own in production")
+
+
+def _secret_in_file(environ, name):
+    """Return what is in the file that NAME_FILE names, without the newline at its end; None without such a setting."""
+    path = environ.get(f"{name}_FILE")
+    if not path:
+        return None
+    try:
+        value = pathlib.Path(path).read_text(encoding="utf-8").removesuffix("\n")
+    except OSError as ex:
+        raise ConfigError(f"{name}_FILE can't be read: {ex.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name}_FILE is no text in UTF-8") from None
+    if value and environ.get(name):
+        raise ConfigError(f"{name} and {name}_FILE are both set; one of them is enough")
+    return value
 
 
 def _text(environ, name, default):
-    """Return the setting or its default; empty counts as not set, None means required."""
-    value = environ.get(name) or default
+    """Return the setting or its default; empty counts as not set, as an empty file does; None means required."""
+    value = (name in SECRETS and _secret_in_file(environ, name)) or environ.get(name) or default
     if value is None:
         raise ConfigError(f"{name} is not set")
     if value.startswith("{{resolve:"):

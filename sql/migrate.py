@@ -19,6 +19,7 @@ import mysql.connector
 from mysql.connector import errors
 
 from common import config
+from common.connection import driver_options
 
 ROOT = pathlib.Path(__file__).parent.parent
 MIGRATIONS = ROOT / "sql" / "migrations"
@@ -36,12 +37,7 @@ def dbmate_path() -> pathlib.Path:
 def open_connection(settings: config.DatabaseSettings) -> Any:
     """Connect to the schema, making it first if it is not there."""
     # Any: to the driver's annotations it may be one of several kinds, and a row as well.
-    options = {
-        "host": settings.host,
-        "port": settings.port,
-        "user": settings.user,
-        "password": settings.password,
-        "use_pure": False,
+    options = driver_options(settings) | {
         "connection_timeout": 5,
         "consume_results": True,  # a signal may come before the result is fetched
     }
@@ -72,27 +68,41 @@ def take_lock(cursor: Any, lock: str):
     raise SystemExit(f"migrate: the schema is still being changed after {WAIT_SECONDS} s; try again later")
 
 
-def migrate(settings: config.DatabaseSettings):
-    """Apply the missing migrations, one run at a time; raise SystemExit if one fails."""
-    run_lock, session_lock = f"migrate:{settings.name}"[:64], f"migrating:{settings.name}"[:64]
+def dbmate_environment(settings: config.DatabaseSettings) -> dict[str, str]:
+    """Return the environment in which dbmate reaches the schema."""
     # When we are killed, dbmate may run on; when dbmate is killed, its ALTER runs on at the
     # server. So dbmate's own session takes the second lock as it begins, and MySQL frees that
-    # only with the session, after its last statement. dbmate's driver makes a SET of these two:
+    # only with the session, after its last statement. dbmate's driver makes a SET of the last two:
     options = {
+        "tls": "true" if settings.tls_ca else "preferred",
         # Without the lock '' is refused, and so the session. 0003 relies on what its readers lock.
-        "transaction_isolation": f"IF(GET_LOCK('{session_lock}', 60), 'REPEATABLE-READ', '')",
+        "transaction_isolation": f"IF(GET_LOCK('{session_lock(settings)}', 60), 'REPEATABLE-READ', '')",
         "wait_timeout": "60",  # seconds until MySQL ends the session of a client that vanished
     }
     login = f"{quote(settings.user, safe='')}:{quote(settings.password, safe='')}"
-    address = f"mysql://{login}@{settings.host}:{settings.port}/{settings.name}?tls=preferred&{urlencode(options)}"
+    address = f"mysql://{login}@{settings.host}:{settings.port}/{settings.name}?{urlencode(options)}"
+    # In the environment, where other users of the machine can't read the password.
+    environ = {**os.environ, "DATABASE_URL": address}
+    if settings.tls_ca:
+        # Go's own names. Without the second one the machine's authorities would count too. On macOS Go asks only those.
+        environ |= {"SSL_CERT_FILE": settings.tls_ca, "SSL_CERT_DIR": os.devnull}
+    return environ
+
+
+def session_lock(settings: config.DatabaseSettings) -> str:
+    """Return the name of the lock that dbmate's session has."""
+    return f"migrating:{settings.name}"[:64]
+
+
+def migrate(settings: config.DatabaseSettings):
+    """Apply the missing migrations, one run at a time; raise SystemExit if one fails."""
     with open_connection(settings) as connection, connection.cursor(buffered=True) as cursor:
-        take_lock(cursor, run_lock)
-        take_lock(cursor, session_lock)
-        cursor.execute("SELECT RELEASE_LOCK(%s)", (session_lock,))
+        take_lock(cursor, f"migrate:{settings.name}"[:64])
+        take_lock(cursor, session_lock(settings))
+        cursor.execute("SELECT RELEASE_LOCK(%s)", (session_lock(settings),))
         dbmate = subprocess.run(
             [dbmate_path(), "--no-dump-schema", "--migrations-dir", MIGRATIONS, "migrate"],
-            # In the environment, where other users of the machine can't read the password.
-            env={**os.environ, "DATABASE_URL": address},
+            env=dbmate_environment(settings),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

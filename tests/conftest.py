@@ -14,6 +14,7 @@ import mysql.connector
 import pytest
 
 from common import config, times
+from common.connection import driver_options
 from common.database import Database
 from common.problems import REGISTRY
 from tests.contract_client import CODES_SEEN
@@ -44,8 +45,7 @@ def migrate(name):
 
 def connect(settings, **options) -> Any:  # the driver's annotations take each row for several things
     """Open a driver connection beside the application's: another client of the same server."""
-    login = {"host": settings.host, "port": settings.port, "user": settings.user, "password": settings.password}
-    return mysql.connector.connect(**login, use_pure=False, **options)
+    return mysql.connector.connect(**driver_options(settings), **options)
 
 
 @pytest.fixture(scope="session")

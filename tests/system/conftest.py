@@ -23,6 +23,7 @@ import zipfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
+import certifi
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
@@ -214,8 +215,8 @@ WAYS = {
 def build_zips():
     """Return (a folder that goes with the object, {function: its zip}), built as `make package` builds them."""
     folder = tempfile.TemporaryDirectory()
-    directory = pathlib.Path(folder.name)
-    return folder, {name: package.build(name, directory, platform.machine()) for name in package.FUNCTIONS}
+    directory, machine, authority = pathlib.Path(folder.name), platform.machine(), certifi.where()
+    return folder, {name: package.build(name, directory, machine, authority) for name in package.FUNCTIONS}
 
 
 @pytest.fixture(scope="session")
@@ -253,7 +254,16 @@ def make_function(unpacked, tmp_path_factory):
 @pytest.fixture(scope="session")
 def function_environ(stack):
     """The settings of a function that works with the stack's database and services, and nothing else."""
-    names = ("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME", "CUSTOMERS_API_BASE", "ORDERS_API_BASE")
+    names = (
+        "APP_ENV",
+        "DB_HOST",
+        "DB_PORT",
+        "DB_USER",
+        "DB_PASSWORD",
+        "DB_NAME",
+        "CUSTOMERS_API_BASE",
+        "ORDERS_API_BASE",
+    )
     return {name: stack.environ[name] for name in names if name in stack.environ}
 
 

@@ -86,7 +86,8 @@ class OwnServer:
 
     def login(self, user, password):
         """Return the settings of a client that logs in as `user`."""
-        return {"DB_HOST": "127.0.0.1", "DB_PORT": str(self.port), "DB_USER": user, "DB_PASSWORD": password}
+        address = {"DB_HOST": "127.0.0.1", "DB_PORT": str(self.port), "APP_ENV": "development"}
+        return address | {"DB_USER": user, "DB_PASSWORD": password}
 
 
 def arguments(path):

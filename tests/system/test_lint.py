@@ -37,7 +37,7 @@ def lint(command, folder):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=110,
+        timeout=600,
         check=False,
     )
     results = [line.split(": ") for line in run.stdout.splitlines() if line.endswith((": ok", ": faults"))]

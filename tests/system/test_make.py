@@ -95,13 +95,15 @@ def test_taken_port_is_one_line_that_names_the_setting(world, setting, offset):
 GUNICORN = ("gunicorn", "-c", "common/gunicorn_conf.py", "--bind", "127.0.0.1:0", "orders.app:get_app()")
 
 
-@pytest.mark.parametrize("command", [("dev.stack", "run"), GUNICORN], ids=["stack", "service"])
-def test_bad_setting_is_one_line(world, command):
-    run = run_module(*command, environ={**world.environ, "JWT_SECRET": "short"})
+@pytest.mark.parametrize("command", [
+    ("dev.stack", "run"), ("dev.stack", "test"), GUNICORN, ("sql.migrate",), ("customers.operators", "maria", "admin"),
+], ids=" ".join)  # fmt: skip
+def test_server_of_ones_own_needs_to_be_told_development_or_production_in_one_line(world, command):
+    run = run_module(*command, environ={**world.environ, "DB_HOST": "127.0.0.1", "APP_ENV": ""})
 
     lines = (run.stdout + run.stderr).splitlines()
     assert run.returncode == 78
-    assert len([line for line in lines if line.startswith("configuration: JWT_SECRET")]) == 1
+    assert len([line for line in lines if line.startswith("configuration: APP_ENV is not set")]) == 1
     assert "Traceback (most recent call last):" not in lines
 
 
@@ -160,10 +162,10 @@ def test_production_has_no_demo_data(world, own_server):
         cursor.execute("GRANT ALL ON `b2b%`.* TO 'production'@'127.0.0.1'")
     environ = {
         **world.environ,
+        **own_server.login("production", "a-password-of-production"),
         "APP_ENV": "production",
         "JWT_SECRET": "production-jwt-secret-of-this-test-0123456789",
         "SERVICE_TOKEN": "production-service-token-of-this-test-01234",
-        **own_server.login("production", "a-password-of-production"),
     }
     log = []
     process = start_stack(environ, log)

@@ -41,6 +41,11 @@ def test_zip_of_a_service_has_its_page_and_no_other_has(zips, name, count):
     assert [path for path in page if archive.read(path) != (ROOT / path).read_bytes()] == []
 
 
+@pytest.mark.parametrize(("name", "has_it"), [("orchestrator", False), ("customers", True), ("orders", True)])
+def test_zip_of_a_service_has_the_certificates_by_which_it_knows_mysql(zips, name, has_it):
+    assert ("database-ca.pem" in zipfile.ZipFile(zips[name]).namelist()) == has_it
+
+
 @for_every_function
 def test_zip_has_no_test_no_secret_and_no_tool(zips, name):
     archive = zipfile.ZipFile(zips[name])

@@ -6,7 +6,9 @@ import pathlib
 import re
 import subprocess
 import sys
+import zipfile
 
+import certifi
 import pytest
 
 from aws import package, serverless
@@ -20,6 +22,7 @@ ON_LAMBDA = {
     "SERVICES": "lambda",
     "DB_HOST": "b2b.cluster.example",
     "DB_USER": "b2b",
+    "DB_TLS_CA": certifi.where(),
     "VPC_SUBNET_IDS": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
     "VPC_SECURITY_GROUP_IDS": "sg-0123456789abcdef0",
     "SERVICE_CONCURRENCY": "20",
@@ -52,12 +55,18 @@ def read_template(folder):
     return json.loads((folder / "cloudformation-template-update-stack.json").read_text())
 
 
+def make_zips(folder, *files):
+    for name in package.FUNCTIONS:
+        with zipfile.ZipFile(folder / f"{name}.zip", "w") as archive:
+            for file in files:
+                archive.writestr(file, b"")
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """{variant: the folder with the templates of `serverless package`, which looks into no zip}."""
     packages = tmp_path_factory.mktemp("packages")
-    for name in package.FUNCTIONS:
-        (packages / f"{name}.zip").write_bytes(b"")
+    make_zips(packages, "database-ca.pem")
     made = {}
     for variant, settings in (("elsewhere", ELSEWHERE), ("lambda", ON_LAMBDA)):
         made[variant] = tmp_path_factory.mktemp(variant)
@@ -164,6 +173,7 @@ def test_services_alone_reach_mysql_and_have_bounded_instances(folders):
             "SecurityGroupIds": {"Fn::Split": [",", ON_LAMBDA["VPC_SECURITY_GROUP_IDS"]]},
         }
         database = {"DB_HOST": "b2b.cluster.example", "DB_PORT": "3306", "DB_USER": "b2b", "DB_NAME": "b2b"}
+        database |= {"DB_TLS_CA": "/var/task/database-ca.pem", "DB_TLS": ""}  # where Lambda unpacks a zip
         assert database.items() <= function["Environment"]["Variables"].items()
 
 
@@ -249,8 +259,9 @@ WRONG_ADDRESSES = {"CUSTOMERS_API_BASE": "http://customers.example", "ORDERS_API
         (ELSEWHERE, WRONG_ADDRESSES),
         # What the programs themselves would refuse.
         (ON_LAMBDA, {"ORDER_TTL_SECONDS": "never"}),
+        (ON_LAMBDA, {"DB_TLS_CA": "/nowhere"}),
     ],
-    ids=["nothing set", "two empty", "forms", "addresses", "seconds"],
+    ids=["nothing set", "two empty", "forms", "addresses", "seconds", "certificates"],
 )
 def test_each_setting_that_is_missing_or_wrong_is_refused_in_a_line_that_names_it(tmp_path, right, wrong):
     run = run_serverless("package", "--package", str(tmp_path), **{**right, **wrong})
@@ -261,6 +272,22 @@ def test_each_setting_that_is_missing_or_wrong_is_refused_in_a_line_that_names_i
     assert len(lines) == len(run.stderr.splitlines())
     assert [value for value in wrong.values() if value and value in run.stderr] == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_services_verify_mysql_or_say_that_they_do_not():
+    run = run_serverless("package", **{**ON_LAMBDA, "DB_TLS_CA": ""})
+
+    assert run.returncode == 1
+    assert run.stderr.startswith("aws: DB_TLS_CA is not set: ")
+
+
+def test_zips_that_were_made_without_the_certificates_are_refused(tmp_path):
+    make_zips(tmp_path)
+
+    run = run_serverless("package", **ON_LAMBDA, PACKAGES=str(tmp_path))
+
+    assert run.returncode == 1
+    assert run.stderr.startswith("aws: PACKAGES must be a folder with zips that were made with DB_TLS_CA")
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,12 @@ def test_failure_that_may_pass_is_unknown(call, reply):
     assert call(reply, timeout=0.3) == Unknown(is_broken=False)
 
 
+def test_operator_whose_tokens_were_ended_is_refused_with_the_challenge(call):
+    problem, challenge = make_problem(401, "token_revoked"), {"WWW-Authenticate": "Bearer"}
+
+    assert call(Reply(401, problem, challenge)) == Refused(401, problem, challenge)
+
+
 @pytest.mark.parametrize(
     "reply",
     [

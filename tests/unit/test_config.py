@@ -1,14 +1,17 @@
 """Settings: each wrong one is named and never quoted; production refuses development values."""
 
+import certifi
 import pytest
 
 from common import config
 from common.config import ConfigError, load_database_settings, load_settings
 
-JWT_SECRET = "j" * 32
-SERVICE_TOKEN = "s" * 32
+JWT_SECRET = "jwt-secret-0123456789-0123456789"
+SERVICE_TOKEN = "service-token-0123456789-0123456"
 PRODUCTION = {"APP_ENV": "production", "JWT_SECRET": JWT_SECRET, "SERVICE_TOKEN": SERVICE_TOKEN}
-PRODUCTION_DATABASE = {"APP_ENV": "production", "DB_HOST": "db", "DB_USER": "app", "DB_PASSWORD": "of our own"}
+PRODUCTION_DATABASE = {
+    "APP_ENV": "production", "DB_HOST": "db", "DB_USER": "app", "DB_PASSWORD": "12-of-our-own", "DB_TLS": "off",
+}  # fmt: skip
 
 
 def message_of(load, environ):
@@ -32,6 +35,16 @@ def test_empty_setting_counts_as_not_set():
     assert load_settings({"API_DOCS": "off"}).api_docs is False
 
 
+@pytest.mark.parametrize("load", [load_settings, load_database_settings])
+def test_development_beside_a_server_of_ones_own_is_written_down(load):
+    environ = {"DB_HOST": "127.0.0.1", "DB_USER": "app"}
+
+    message = message_of(load, environ)
+    load(environ | {"APP_ENV": "development"})
+
+    assert message == "APP_ENV is not set, and DB_HOST is: set APP_ENV to development or production"
+
+
 BAD = [
     ("APP_ENV", "staging"),
     ("CUSTOMERS_PORT", "0"),
@@ -52,7 +65,14 @@ BAD = [
 ]
 
 
-BAD_OF_THE_DATABASE = [("DB_PORT", "70000"), ("DB_NAME", "b2b; DROP"), ("DB_NAME", "x" * 65)]
+BAD_OF_THE_DATABASE = [
+    ("DB_PORT", "70000"),
+    ("DB_NAME", "b2b; DROP"),
+    ("DB_NAME", "x" * 65),
+    ("DB_TLS", "on"),
+    ("DB_TLS_CA", "/nowhere"),
+    ("DB_TLS_CA", __file__),
+]
 
 
 @pytest.mark.parametrize(
@@ -88,12 +108,14 @@ def test_current_and_previous_secret_are_kept_in_order():
     ("name", "value"),
     [
         ("JWT_SECRET", config.DEVELOPMENT_JWT_SECRET),
-        ("JWT_SECRET", f"{JWT_SECRET},{config.DEVELOPMENT_JWT_SECRET}"),
+        ("JWT_SECRET", f"{JWT_SECRET},{config.DEVELOPMENT_JWT_SECRET}-2"),
         ("SERVICE_TOKEN", config.DEVELOPMENT_SERVICE_TOKEN),
-        ("DB_PASSWORD", config.DEVELOPMENT_DB_PASSWORD),
+        ("SERVICE_TOKEN", "changeme" * 5),
+        ("DB_PASSWORD", config.DEVELOPMENT_DB_PASSWORD + "!"),
+        ("DB_PASSWORD", "11-of-ours!"),
     ],
 )
-def test_production_refuses_development_secrets(name, value):
+def test_production_refuses_secrets_that_are_published_or_easily_guessed(name, value):
     load = load_database_settings if name == "DB_PASSWORD" else load_settings
 
     message = message_of(load, {**PRODUCTION, **PRODUCTION_DATABASE, name: value})
@@ -111,8 +133,7 @@ def test_production_refuses_development_secrets(name, value):
         (load_database_settings, PRODUCTION_DATABASE, "DB_USER"),
         (load_database_settings, PRODUCTION_DATABASE, "DB_PASSWORD"),
         # Who names a host says who logs in, in development too.
-        (load_database_settings, {**PRODUCTION_DATABASE, "APP_ENV": ""}, "DB_USER"),
-        (load_database_settings, {**PRODUCTION_DATABASE, "APP_ENV": ""}, "DB_PASSWORD"),
+        (load_database_settings, {**PRODUCTION_DATABASE, "APP_ENV": "development"}, "DB_USER"),
     ],
 )
 def test_setting_without_a_default_is_asked_for(load, environ, name):
@@ -129,7 +150,61 @@ def test_secrets_are_not_in_the_repr():
 
     assert JWT_SECRET not in text
     assert SERVICE_TOKEN not in text
-    assert "of our own" not in text
+    assert PRODUCTION_DATABASE["DB_PASSWORD"] not in text
+
+
+# --- secrets in files ------------------------------------------------------------------
+
+
+def test_secret_comes_from_its_file_without_the_newline_at_the_end_and_an_empty_file_is_none(tmp_path):
+    (tmp_path / "password").write_text(" the pässword \n\n")
+    (tmp_path / "empty").write_text("")
+
+    settings = load_database_settings({"DB_PASSWORD_FILE": str(tmp_path / "password")})
+
+    assert settings.password == " the pässword \n"
+    assert load_settings({"JWT_SECRET_FILE": str(tmp_path / "empty")}) == load_settings({})
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "others", "said"),
+    [
+        (b"", "missing", {}, "SERVICE_TOKEN_FILE can't be read: No such file or directory"),
+        (b"\xff" * 32, "secret", {}, "SERVICE_TOKEN_FILE is no text in UTF-8"),
+        (b"s" * 32, "secret", PRODUCTION, "SERVICE_TOKEN and SERVICE_TOKEN_FILE are both set; one of them is enough"),
+        (b"short", "secret", {}, "SERVICE_TOKEN must be at least 32 bytes long"),
+    ],
+)
+def test_file_that_gives_no_secret_is_named(tmp_path, content, name, others, said):
+    (tmp_path / "secret").write_bytes(content)
+
+    assert message_of(load_settings, others | {"SERVICE_TOKEN_FILE": str(tmp_path / name)}) == said
+
+
+# --- TLS to MySQL ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["db", "10.0.0.1", "127.0.0.1.example", "localhost.example"])
+def test_production_verifies_a_server_elsewhere_or_says_that_it_does_not(host):
+    environ = PRODUCTION_DATABASE | {"DB_HOST": host, "DB_TLS": ""}
+
+    message = message_of(load_database_settings, environ)
+    verified = load_database_settings(environ | {"DB_TLS_CA": certifi.where()})
+    unverified = load_database_settings(environ | {"DB_TLS": "off"})
+
+    assert message == "DB_TLS_CA is not set: MySQL on another machine is verified with it, or DB_TLS is off"
+    assert (verified.tls_ca, unverified.tls_ca) == (certifi.where(), None)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1"])
+def test_server_on_this_machine_needs_no_certificate(host):
+    assert load_database_settings(PRODUCTION_DATABASE | {"DB_HOST": host, "DB_TLS": ""}).tls_ca is None
+
+
+def test_certificate_beside_the_word_that_turns_it_off_is_refused():
+    message = message_of(load_database_settings, PRODUCTION_DATABASE | {"DB_TLS_CA": certifi.where()})
+
+    assert message.startswith("DB_TLS_CA and DB_TLS=off are both set")
 
 
 def test_bad_setting_ends_the_process_with_one_line_and_status_78(capsys):

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import subprocess
 
 import pytest
 import yaml
@@ -20,7 +21,7 @@ LASTING = ["mysql", "customers", "orders", "orchestrator", "nginx"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 # The ports inside a container are fixed, and so is where the others are.
-SET_BY_COMPOSE = {"DB_HOST", "DB_PORT", "CUSTOMERS_API_BASE", "ORDERS_API_BASE"}
+SET_BY_COMPOSE = {"DB_HOST", "DB_PORT", "DB_TLS", "DB_TLS_CA", "CUSTOMERS_API_BASE", "ORDERS_API_BASE"}
 
 
 class Asked(dict):
@@ -49,7 +50,23 @@ def interpolated(value, environ):
 
 
 def environment_of(service, **environ):
-    return {name: interpolated(value, environ) for name, value in SERVICES[service]["environment"].items()}
+    """Return what compose gives to a service; a file that it mounts is named as on this machine."""
+    mounted = {
+        f"/run/secrets/{name}": interpolated(COMPOSE["secrets"][name]["file"], environ)
+        for name in SERVICES[service]["secrets"]
+    }
+    values = {name: interpolated(value, environ) for name, value in SERVICES[service]["environment"].items()}
+    return {name: mounted.get(value, value) for name, value in values.items()}
+
+
+OWN_SECRETS = {name: f"{name}-of-a-test-0123456789abcdef" for name in config.SECRETS}
+
+
+def secret_files(folder, **secrets):
+    """Write secrets to files; return the settings that name them."""
+    for name, value in secrets.items():
+        (folder / name).write_text(f"{value}\n")
+    return {f"{name}_FILE": str(folder / name) for name in secrets}
 
 
 # --- settings --------------------------------------------------------------------------
@@ -87,12 +104,12 @@ def test_programs_start_with_nothing_set(service):
     assert load_database_settings(environment_of(service)).password == config.DEVELOPMENT_DB_PASSWORD
 
 
-@pytest.mark.parametrize("missing", ["JWT_SECRET", "SERVICE_TOKEN", "DB_PASSWORD"])
-def test_production_starts_nothing_with_a_development_value(missing):
-    own = {"JWT_SECRET": "j" * 32, "SERVICE_TOKEN": "s" * 32, "DB_PASSWORD": "of our own", missing: ""}
-    environ = environment_of("settings", APP_ENV="production", **own)
+@pytest.mark.parametrize("missing", config.SECRETS)
+def test_production_starts_nothing_with_a_development_value(tmp_path, missing):
+    files = secret_files(tmp_path, **OWN_SECRETS | {missing: ""})
+    environ = environment_of("settings", APP_ENV="production", **files)
 
-    with pytest.raises(ConfigError, match=f"^{missing} "):
+    with pytest.raises(ConfigError, match=f"^{missing} is not set"):
         tuple(load(environ) for load in (load_settings, load_database_settings))
     # Everything else waits for the service that checks them, MySQL and its new data as well.
     assert SERVICES["settings"]["command"] == ["python", "-m", "sql.check_account"]
@@ -106,6 +123,7 @@ def test_production_starts_nothing_with_a_development_value(missing):
         ({"DB_USER": "o'hara"}, 78, "configuration: DB_USER "),
         ({"DB_PASSWORD": "it's"}, 78, "configuration: DB_PASSWORD "),
         ({"DB_PASSWORD": r"a\b"}, 78, "configuration: DB_PASSWORD "),
+        ({"DB_PASSWORD": "a\nb"}, 78, "configuration: DB_PASSWORD "),
         ({"DB_USER": "b2b-1", "DB_PASSWORD": 'a"b`c;d/*$e #f--%é'}, 0, ""),
     ],
 )
@@ -113,6 +131,41 @@ def test_account_that_the_mysql_image_would_fail_to_make_is_refused(account, sta
     check = run_module("sql.check_account", environ=os.environ | environment_of("settings", **account))
 
     assert (check.returncode, check.stderr.partition("must")[0]) == (status, said)
+
+
+@pytest.mark.parametrize("name", config.SECRETS)
+def test_secret_in_the_environment_is_refused_in_production(tmp_path, name):
+    given = secret_files(tmp_path, **OWN_SECRETS) | {f"{name}_FILE": "", name: OWN_SECRETS[name]}
+
+    environ = environment_of("settings", APP_ENV="production", **given)
+    check = run_module("sql.check_account", environ=os.environ | environ)
+
+    assert check.returncode == 78
+    assert check.stderr.startswith(f"configuration: {name} must come from a file in containers")
+
+
+# (DB_PASSWORD, what its file has) -> the password of the account that the image makes
+@pytest.mark.parametrize(
+    ("password", "content", "expected"),
+    [("", "", config.DEVELOPMENT_DB_PASSWORD), ("given", "", "given"), ("", "a '$b", "a '$b")],
+)
+def test_mysql_gets_the_password_that_the_programs_get(tmp_path, password, content, expected):
+    (tmp_path / "docker-entrypoint.sh").write_text('#!/bin/sh\necho "$MYSQL_PASSWORD" "$@"\n')
+    (tmp_path / "docker-entrypoint.sh").chmod(0o755)
+    (tmp_path / "db_password").write_text(content)
+    mysql = SERVICES["mysql"]
+    given = interpolated(mysql["environment"]["MYSQL_PASSWORD"], {"DB_PASSWORD": password})
+    words = [word.replace("/run/secrets", str(tmp_path)).replace("$$", "$") for word in mysql["entrypoint"]]
+
+    run = subprocess.run(
+        [*words, "--option"],
+        env={"MYSQL_PASSWORD": given, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert run.stdout == f"{expected} --option\n"
 
 
 # --- containers ------------------------------------------------------------------------
