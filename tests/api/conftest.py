@@ -1,6 +1,7 @@
 """The two APIs in process, on the real database, with the Customers API as a stub for Orders."""
 
 import functools
+import itertools
 from typing import Any
 
 import pytest
@@ -135,12 +136,23 @@ def factory(database, clock):
     return Factory(database, clock)
 
 
+_minutes = itertools.count(1)
+
+
 @pytest.fixture
-def known_operator(factory, clock):
-    """The name of an operator whom every app knows: what an app has read of them is old by now."""
-    username = factory.make_operator("seven-brown-pallets")
-    clock.advance(seconds=2)
-    return username
+def make_known_operator(factory, clock):
+    """`make_known_operator(role)` returns an operator's name, on a clock at which no app has read who there is."""
+
+    def make(role="operator"):
+        clock.advance(minutes=-next(_minutes))
+        return factory.make_operator("seven-brown-pallets", role=role)
+
+    return make
+
+
+@pytest.fixture
+def known_operator(make_known_operator):
+    return make_known_operator()
 
 
 @pytest.fixture

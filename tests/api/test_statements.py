@@ -8,8 +8,11 @@ COUNTERS = ("begin", "commit", "rollback", "select", "insert", "update", "delete
 
 
 @pytest.fixture
-def count(database):
+def count(database, customers_api, orders_api):
     """`count(call)` returns {kind: number} of the statements that this thread's connection sends for it."""
+    # Who may act is read here, and not again for some seconds.
+    for api, path in ((customers_api, "/customers"), (orders_api, "/orders")):
+        assert api.get(path).status_code == 200
 
     def counters(cursor):
         cursor.execute(
