@@ -24,8 +24,6 @@ ON_LAMBDA = {
     "VPC_SECURITY_GROUP_IDS": "sg-0123456789abcdef0",
     "SERVICE_CONCURRENCY": "20",
 }
-# Function -> the program whose zip it has, where that is not its own.
-PROGRAMS = {"logins": "customers"}
 # What must not get into a template, whoever exports it.
 LEAKS = {"JWT_SECRET": "leak" * 10, "SERVICE_TOKEN": "Leak" * 10, "DB_PASSWORD": "LEAK" * 10}
 GATEWAY_SECONDS = 29
@@ -116,7 +114,7 @@ def test_functions_are_those_asked_for_and_what_the_zips_are_built_for(folders, 
 
     assert set(made) == names
     for name, function in made.items():
-        program = PROGRAMS.get(name, name)
+        program = "customers" if name == "logins" else name
         assert function["Handler"] == package.FUNCTIONS[program].handler
         assert function["Runtime"] == f"python{package.runtime()}"
         assert function["Architectures"] == ["x86_64"]
