@@ -24,14 +24,8 @@ RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-de
 COPY --chmod=644 requirements.txt ./
 # No pip in it. The driver's plugins for Kerberos, LDAP and the like are 28 MB that nothing here loads.
 RUN python -m venv --without-pip .venv && \
-    pip --python .venv/bin/python install --no-cache-dir --disable-pip-version-check -r requirements.txt && \
+    pip --python .venv/bin/python install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt && \
     rm -r .venv/lib/python3.13/site-packages/mysql/vendor/plugin .venv/lib/python3.13/site-packages/mysql/vendor/private
-
-# What aws/package.py lists for the function. A constraint must not name extras.
-FROM python AS orchestrator-packages
-COPY --chmod=644 requirements.txt ./
-RUN sed 's/\[.*\]//' requirements.txt > constraints.txt && python -m venv --without-pip .venv && \
-    pip --python .venv/bin/python install --no-cache-dir --disable-pip-version-check -c constraints.txt jsonschema PyJWT requests
 
 FROM python-packages AS contracts
 COPY --chmod=755 common/ common/
@@ -42,6 +36,7 @@ RUN for name in customers orders orchestrator; do \
 
 FROM python AS node-packages
 COPY --chmod=755 dev/install dev/
+COPY --chmod=644 dev/requirements-node.txt dev/
 COPY --chmod=644 package.json package-lock.json .npmrc ./
 # dev/install node takes Node from PyPI, and make does the same.
 RUN python -m venv .venv && dev/install node && \
@@ -57,7 +52,7 @@ ENV HOME=/tmp \
     SLS_NOTIFICATIONS_MODE=off
 COPY --from=node-packages /usr/local/bin/node /usr/local/bin/
 COPY --from=node-packages /app/node_modules node_modules/
-COPY --from=orchestrator-packages /app/.venv .venv/
+COPY --from=python-packages /app/.venv .venv/
 COPY --from=contracts /app/common common/
 COPY --from=contracts /app/openapi/orchestrator.json openapi/
 COPY --chmod=755 lambda_orchestrator/ lambda_orchestrator/

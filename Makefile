@@ -23,7 +23,7 @@ TEST_TOOLS := .local/nginx/nginx .local/chromium/chromium
 BENCH_TOOLS := .local/wrk/wrk .local/sysbench/sysbench
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS) $(SWAGGER_UI)
 
-.PHONY: help demo run test mutants contract lint migrate seed normalise operator offline postman clients package deploy db bench bench-cold-start bench-size clean
+.PHONY: help demo run test mutants contract lint lock audit migrate seed normalise operator offline postman clients package deploy db bench bench-cold-start bench-size clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
@@ -46,6 +46,16 @@ contract: $(INSTALLED) ## Test the running programs against their documents for 
 
 lint: $(INSTALLED) ## Check the documents, the code, its types, the scripts and the container files (ONLY=types for some)
 	@exec python -m dev.lint $(ONLY)
+
+# For every Python from 3.11 on and every platform, with the hashes of all files of a release.
+lock: .venv/installed ## Pin with hashes what the *.in files name and what that needs (ARGS=--upgrade for newer versions)
+	@for name in requirements requirements-dev aws/requirements dev/requirements-node; do
+	  uv pip compile --quiet --no-cache --universal --python-version 3.11 --generate-hashes --annotation-style line \
+	    --custom-compile-command "make lock" $(ARGS) $$name.in --output-file $$name.txt >/dev/null
+	done
+
+audit: $(INSTALLED) ## Ask whether anything pinned has a known weakness
+	@exec python -m dev.audit
 
 migrate: $(INSTALLED) ## Apply the missing migrations
 	@sql/mysql-server start
@@ -115,13 +125,13 @@ clean: ## Stop the private MySQL; remove it, its data and all that was installed
 run_to_end = trap 'kill -KILL $$!; exit 143' INT TERM; $(1) & wait $$!; trap - INT TERM
 
 # The stamp comes last, so that an interrupted installation is done again.
-.venv/installed: requirements.txt requirements-dev.txt
+.venv/installed: requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed (PYTHON=… names one)" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "make: this Python can't make virtual environments; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
 	@echo "Installing the Python packages into .venv …"
 	@$(PYTHON) -m venv --clear .venv
-	@$(call run_to_end,.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt)
+	@$(call run_to_end,.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt)
 	@touch $@
 
 # What the functions are compiled by, and what runs them in the tests: the runtime of serverless.yml where this
@@ -134,7 +144,7 @@ run_to_end = trap 'kill -KILL $$!; exit 143' INT TERM; $(1) & wait $$!; trap - I
 	  ! "$$python" -c 'import ensurepip, venv' 2>/dev/null || break
 	done
 	"$$python" -m venv --clear .venv/lambda
-	$(call run_to_end,.venv/lambda/bin/python -m pip install --quiet --disable-pip-version-check -r aws/requirements.txt)
+	$(call run_to_end,.venv/lambda/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r aws/requirements.txt)
 	touch $@
 
 node_modules/.installed: package-lock.json .npmrc .venv/installed

@@ -102,23 +102,28 @@ def runtime() -> str:
 
 
 def _install(packages, tree, machine):
-    """Unpack wheels for Lambda's platform, in the versions of requirements.txt."""
-    pins = re.findall(r"^([\w.-]+).*==(\S+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
-    constraints = tree.with_name("constraints.txt")
-    constraints.write_text("".join(f"{name}=={version}\n" for name, version in pins))
+    """Unpack wheels for Lambda's platform, in the versions of requirements.txt and with its hashes."""
+    requirements = tree.with_name("requirements.txt")
+    requirements.write_text(_pins(packages))
     # For a platform that need not be this one (glibc 2.34); wheels only, so that no code of theirs runs. By the pip
     # of that interpreter: pip judges by its own version what a package needs.
     options = ["--quiet", "--disable-pip-version-check", "--no-compile", "--only-binary=:all:", "--implementation=cp"]
     options += [f"--platform={platform}_{machine}" for platform in ("manylinux_2_28", "manylinux2014")]
-    _run(PYTHON, "-m", "pip", "install", *options, f"--target={tree}", f"--constraint={constraints}", *packages)
-    pinned = {(name.lower().replace("-", "_"), version) for name, version in pins}
-    for directory in tree.glob("*.dist-info"):
-        name, version = directory.name.removesuffix(".dist-info").rsplit("-", 1)
-        if (name.lower(), version) not in pinned:
-            raise SystemExit(f"package: {name} {version} is not pinned in requirements.txt")
+    _run(PYTHON, "-m", "pip", "install", *options, f"--target={tree}", "--require-hashes", f"-r{requirements}")
     for pattern in _NOT_SHIPPED:
         for path in list(tree.glob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _pins(packages):
+    """Return what requirements.txt has of the packages and of all that they need; pip refuses what is missing."""
+    found = re.findall(r"^(([\w.-]+)==.*(?:\n .*)*)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    # uv writes who needs a package behind it: "# via jsonschema, referencing".
+    needed_by = {name: set(re.findall(r"[\w.-]+", pin.partition("# via ")[2])) for pin, name in found}
+    needed = {name.lower() for name in packages}
+    while more := {name for name, others in needed_by.items() if others & needed} - needed:
+        needed |= more
+    return "\n".join(pin for pin, name in found if name in needed)
 
 
 def _zip(tree, path):

@@ -16,6 +16,7 @@ COMMANDS = ("package", "deploy", "print", "info", "logs", "rollback", "remove")
 SETTINGS = (
     "SERVICES", "SECRET_ID", "CUSTOMERS_API_BASE", "ORDERS_API_BASE", "AWS_REGION", "DB_HOST", "DB_PORT", "DB_USER",
     "DB_NAME", "DB_TLS_CA", "DB_TLS", "VPC_SUBNET_IDS", "VPC_SECURITY_GROUP_IDS", "SERVICE_CONCURRENCY",
+    "LOGIN_CONCURRENCY",
     "CANCEL_WINDOW_SECONDS", "ORDER_TTL_SECONDS", "API_DOCS", "PACKAGES",
 )  # fmt: skip
 REQUIRED = {
@@ -37,6 +38,7 @@ FORMS = {
     "VPC_SUBNET_IDS": (r"subnet-[0-9a-f]+(,subnet-[0-9a-f]+)*", "subnet ids with commas between them"),
     "VPC_SECURITY_GROUP_IDS": (r"sg-[0-9a-f]+(,sg-[0-9a-f]+)*", "security group ids with commas between them"),
     "SERVICE_CONCURRENCY": (r"[1-9][0-9]{0,4}", "a whole number from 1"),
+    "LOGIN_CONCURRENCY": (r"[1-9][0-9]{0,4}", "a whole number from 1"),
 }
 # In the place of what Secrets Manager holds and CloudFormation makes.
 STAND_INS = {name: f"{name}-of-32-characters-or-more" for name in config.SECRETS}
@@ -80,6 +82,8 @@ def main(command: str = "", *arguments: str):
     settings = {name: os.environ[name] for name in SETTINGS if os.environ.get(name)}
     if found := problems(settings):
         raise SystemExit("\n".join(f"aws: {line} (docs/aws.md, step 4)" for line in found))
+    if "SERVICE_CONCURRENCY" in settings:  # whose account has instances to reserve
+        settings.setdefault("LOGIN_CONCURRENCY", "2")
     if command in ("package", "deploy") and "list" not in arguments and "PACKAGES" not in settings:
         package.main()
     if "DB_TLS_CA" in settings:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from common.conditional import HEADERS
 from common.problems import MalformedJson
 
 
@@ -82,7 +83,7 @@ def make_response(status: int, content_type: str, body: bytes, headers: dict[str
     """Return the proxy response, valid for both formats; `body` is UTF-8 bytes."""
     return {
         "statusCode": status,
-        "headers": ({"Content-Type": content_type} if body else {}) | headers,
+        "headers": ({"Content-Type": content_type} if body else {}) | HEADERS | headers,
         "body": body.decode(),
         "isBase64Encoded": False,
     }

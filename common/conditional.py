@@ -1,9 +1,14 @@
-"""Conditional requests: entity tags and the two preconditions that use them (RFC 9110, 13)."""
+"""Conditional requests: entity tags and the two preconditions that use them (RFC 9110, 13). And what may be kept."""
 
 import hashlib
 import re
 
 from common.problems import PreconditionFailed
+
+# Of every answer that says nothing else: no cache keeps it, and its content is what Content-Type says.
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+# Of what has an entity tag: who asked may keep it, and asks each time whether it is still the same.
+PRIVATE = "private, no-cache"
 
 _ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e]*")')
 _LIST = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"(?:[ \t]*,[ \t]*(?:W/)?"[\x21\x23-\x7e]*")*')

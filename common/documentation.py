@@ -21,7 +21,7 @@ _ASSETS = ("docs.css", "docs.js", "swagger-ui/swagger-ui.css", "swagger-ui/swagg
 FILES = [PAGE, *(FOLDER / name for name in _ASSETS)]
 
 # Browsers keep them and revalidate each time, so no old file is used after a deployment.
-_ASSET_HEADERS = {"Cache-Control": "public, no-cache", "X-Content-Type-Options": "nosniff"}
+_ASSET_HEADERS = {"Cache-Control": "public, no-cache"}
 # Nothing but this service's own files, and no script or style in the page itself. Swagger UI
 # draws its icons from data: addresses. No frame of another site can trick an operator into a click.
 _PAGE_HEADERS = {

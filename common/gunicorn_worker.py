@@ -14,7 +14,7 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers.gthread import ThreadWorker
 
-from common import problems, tracing
+from common import conditional, problems, tracing
 
 # For each read from a client and each write to one. Without a limit, clients that stop in the middle would soon hold
 # every thread. Against many of them, or a byte now and then, a proxy that buffers stands in front (docs/nginx.conf).
@@ -72,9 +72,10 @@ class Worker(ThreadWorker):
             problem = problems.InternalError()
             self.log.error("request %s failed outside the application", request_id, exc_info=exc)
         body = problem.to_json(request_id)
+        headers = "".join(f"{name}: {value}\r\n" for name, value in conditional.HEADERS.items())
         head = (
             f"HTTP/1.1 {problem.status} {problem.title}\r\nConnection: close\r\nContent-Type: {problems.MEDIA_TYPE}\r\n"
-            f"X-Request-ID: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"X-Request-ID: {request_id}\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
         )
         with contextlib.suppress(OSError):  # the client is gone
             util.write_nonblock(client, head.encode() + body)

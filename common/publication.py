@@ -13,7 +13,7 @@ from common.config import Settings
 from common.contract import METHODS, Contract
 
 # Reading it again and again costs little, and after a deployment nobody reads the old one for longer than a minute.
-HEADERS = {"Cache-Control": "public, max-age=60", "X-Content-Type-Options": "nosniff"}
+HEADERS = {"Cache-Control": "public, max-age=60"}
 
 
 def enforced(document: dict[str, Any], settings: Settings) -> Contract:

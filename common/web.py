@@ -102,6 +102,7 @@ class ContractMiddleware:
         """Name the request, first of all, so that every answer can carry the name; then look at its target."""
         req.context.request_id = tracing.request_id(req.get_header("X-Request-ID"))
         resp.set_header("X-Request-ID", req.context.request_id)
+        resp.set_headers(conditional.HEADERS)
         # RFC 9112, section 3.2; HTTP/1.0 needs none. gunicorn joins two of them by a comma.
         if req.env["SERVER_PROTOCOL"] != "HTTP/1.0" and not _HOST.fullmatch(req.get_header("Host") or ""):
             raise problems.InvalidRequest(errors=[make_error("header:Host", "pattern", "must be one host name")])
@@ -169,6 +170,7 @@ def send_json(resp: falcon.Response, document: dict[str, Any]):
 def send_tagged(req: Request, resp: falcon.Response, document: dict[str, Any], etag: str):
     """Answer 200 with a document and its entity tag, or 304 if the client has it already."""
     resp.set_header("ETag", etag)
+    resp.set_header("Cache-Control", conditional.PRIVATE)
     if conditional.is_unmodified(req.context.headers["If-None-Match"], etag):
         resp.status = falcon.HTTP_304
     else:

@@ -41,6 +41,16 @@ def test_head_of_what_the_client_has_is_304(orders_api, factory):
     assert orders_api.request("HEAD", path, headers={"If-None-Match": tag}).status_code == 304
 
 
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [("/products/{}", "private, no-cache"), ("/products", "no-store"), ("/no", "no-store"), ("/health", "no-store")],
+)
+def test_no_cache_keeps_data_but_that_of_who_asks_for_what_has_an_etag(orders_api, factory, path, kept):
+    response = orders_api.get(path.format(factory.make_product()["id"]))
+
+    assert (response.headers["Cache-Control"], response.headers["X-Content-Type-Options"]) == (kept, "nosniff")
+
+
 def test_slash_at_the_end_is_as_none(orders_api, factory):
     product = factory.make_product()
     key = {"X-Idempotency-Key": unique("key")}

@@ -51,6 +51,8 @@ def test_what_is_no_request_is_a_problem_and_ends_the_connection(stack, message)
 
     assert [(answer.status, answer.code) for answer in answers] == [(400, "invalid_request")]
     assert answers[0].headers["connection"] == "close"
+    assert answers[0].headers["cache-control"] == "no-store"
+    assert answers[0].headers["x-content-type-options"] == "nosniff"
     assert answers[0].request_id not in (None, "smuggled")
 
 

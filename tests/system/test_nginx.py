@@ -21,6 +21,7 @@ PROBLEM_MEMBERS = ["type", "title", "status", "detail", "instance", "code", "req
 BODY_LIMIT = 65_536
 REQUESTS_AT_ONCE = 64
 RATE, AHEAD = 50, 100  # requests in a second from one address, and how many more before that counts
+LOG_INS_AHEAD = 20
 
 
 @pytest.fixture
@@ -82,6 +83,7 @@ def assert_problem(response, status, code):
     assert document["request_id"] == response.headers["X-Request-ID"]
     assert document["instance"] == f"urn:request:{document['request_id']}"
     assert "nginx/" not in response.headers["Server"]
+    assert (response.headers["Cache-Control"], response.headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
 
 
 def test_lines_of_the_scaling_page_for_tls_serve_both_and_nothing_in_the_clear(recorders, tmp_path, client):
@@ -103,7 +105,10 @@ def test_lines_of_the_scaling_page_for_tls_serve_both_and_nothing_in_the_clear(r
         for base in (tls.customers, tls.orders):
             answer = client.get(base.replace("http:", "https:") + "/health", verify=str(certificate))
             assert answer.status_code == 200
-        assert_problem(client.get(tls.orders + "/orders"), 400, "invalid_request")
+        refused = client.get(tls.orders + "/orders")
+
+    assert_problem(refused, 400, "invalid_request")
+    assert [each.headers["Strict-Transport-Security"] for each in (answer, refused)] == ["max-age=31536000"] * 2
 
     assert [headers["X-Forwarded-Proto"] for _, _, headers in received(recorders)] == ["https"] * 2
 
@@ -207,6 +212,34 @@ def test_too_many_requests_at_once_of_one_address_are_429(nginx):
         assert_problem(client.get(nginx.orders + "/orders"), 429, "too_many_requests")
 
 
+def log_in(nginx, address, count, path="/auth/token"):
+    """Return the statuses of log-ins, all at once, of a client behind the balancer."""
+    with client_at(BALANCER) as balancer, ThreadPoolExecutor(8) as threads:
+        headers = {"X-Forwarded-For": address}
+        return set(threads.map(lambda _: balancer.post(nginx.orders + path, headers=headers).status_code, range(count)))
+
+
+@pytest.mark.parametrize("path", ["/auth/token/", "/%61uth/password", "/docs/token"])
+def test_log_ins_have_a_smaller_limit_and_take_nothing_from_the_rest(nginx, path):
+    assert log_in(nginx, OUTSIDE, 3 * LOG_INS_AHEAD, path) == {200, 429}
+    assert log_in(nginx, OUTSIDE, 1, "/orders") == {200}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "statuses"),
+    [
+        ("2001:db8:a0a:1::1", "2001:db8:a0a:1:ffff:2:3:4", {200, 429}),  # a byte of both ends a line
+        ("2001:db8:a0a:1::1", "2001:db8:a0a:2::1", {200}),
+        ("::ffff:203.0.113.7", "::ffff:203.0.113.8", {200}),
+    ],
+    ids=["of one network", "of two", "IPv4"],
+)
+def test_ipv6_is_counted_by_its_network_of_64_bits(nginx, first, second, statuses):
+    log_in(nginx, first, 3 * LOG_INS_AHEAD)
+
+    assert log_in(nginx, second, LOG_INS_AHEAD // 2) | {200} == statuses
+
+
 @pytest.mark.parametrize(
     ("server", "count", "statuses"), [("nginx", 200, {200}), ("nginx_of_compose", 400, {200, 429})]
 )
@@ -298,6 +331,12 @@ def test_instance_sees_who_asks_and_nothing_that_a_client_claims(nginx, recorder
     assert [line["address"] for line in nginx.access_log(2)] == ["127.0.0.5", OUTSIDE]
 
 
+def test_instance_sees_for_whom_our_own_programs_ask(nginx, recorders, client):
+    client.post(nginx.customers + "/auth/token", headers={"X-Forwarded-For": OUTSIDE})
+
+    assert [headers["X-Forwarded-For"] for _, _, headers in received(recorders)] == [f"{OUTSIDE}, 127.0.0.1"]
+
+
 @pytest.mark.parametrize("given", ["erp-4711", None, "a" * 65, '"}'], ids=["fit", "none", "too long", "quotes"])
 def test_id_of_the_request_passes_both_ways_and_is_a_new_one_if_it_is_not_fit(nginx, recorders, client, given):
     response = client.get(nginx.orders + "/orders", headers={"X-Request-ID": given})
@@ -309,7 +348,8 @@ def test_id_of_the_request_passes_both_ways_and_is_a_new_one_if_it_is_not_fit(ng
 
 
 @pytest.mark.parametrize(
-    "target", ["//internal/customers/1", "/%69nternal/customers/1", "/x/../internal%2Fcustomers/1", "/metrics?x=1"]
+    "target",
+    ["/internal", "//internal/customers/1", "/%69nternal/customers/1", "/x/../internal%2Fcustomers/1", "/metrics?x=1"],
 )
 def test_internal_address_is_nowhere_from_outside(nginx, recorders, target):
     message = request("GET", target, HOST, f"X-Forwarded-For: {OUTSIDE}")

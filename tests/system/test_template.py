@@ -115,17 +115,19 @@ def test_cfn_lint_finds_nothing_but_what_the_framework_generates(folders):
 
 
 @pytest.mark.parametrize(
-    ("variant", "names"), [("elsewhere", {"orchestrator"}), ("lambda", {"orchestrator", "customers", "orders"})]
+    ("variant", "names"),
+    [("elsewhere", {"orchestrator"}), ("lambda", {"orchestrator", "customers", "logins", "orders"})],
 )
 def test_functions_are_those_asked_for_and_what_the_zips_are_built_for(folders, variant, names):
     made = functions(read_template(folders[variant]))
 
     assert set(made) == names
     for name, function in made.items():
-        assert function["Handler"] == package.FUNCTIONS[name].handler
+        program = "customers" if name == "logins" else name
+        assert function["Handler"] == package.FUNCTIONS[program].handler
         assert function["Runtime"] == f"python{package.runtime()}"
         assert function["Architectures"] == ["x86_64"]
-        assert function["Code"]["S3Key"].endswith(f"/{name}.zip")
+        assert function["Code"]["S3Key"].endswith(f"/{program}.zip")
 
 
 def test_each_function_has_a_role_of_its_own_without_a_wildcard_that_lambda_alone_may_take(template):
@@ -166,8 +168,8 @@ def test_services_alone_reach_mysql_and_have_bounded_instances(folders):
 
     assert orchestrator.keys() & {"VpcConfig", "ReservedConcurrentExecutions"} == set()
     assert "DB_HOST" not in orchestrator["Environment"]["Variables"]
-    for function in made.values():
-        assert function["ReservedConcurrentExecutions"] == 20
+    for name, function in made.items():
+        assert function["ReservedConcurrentExecutions"] == (2 if name == "logins" else 20)
         assert function["VpcConfig"] == {
             "SubnetIds": {"Fn::Split": [",", ON_LAMBDA["VPC_SUBNET_IDS"]]},
             "SecurityGroupIds": {"Fn::Split": [",", ON_LAMBDA["VPC_SECURITY_GROUP_IDS"]]},
@@ -219,7 +221,28 @@ def test_every_operation_is_routed_to_the_function_that_serves_it(template):
             # And one page, that of Orders.
             if path.startswith(("/docs", "/openapi.json")) and "orders" in served:
                 expected = "orders"
+            # Log-ins have instances of their own.
+            if path.startswith("/auth/") and "logins" in served:
+                expected = "logins"
             assert target_of(template, method, address) == expected, (method, path)
+
+
+def test_requests_are_limited_and_log_ins_to_less(folders):
+    (everywhere,) = resources(read_template(folders["elsewhere"]), "AWS::ApiGatewayV2::Stage").values()
+    template = read_template(folders["lambda"])
+    (stage,) = resources(template, "AWS::ApiGatewayV2::Stage").values()
+    routes = {name: route["RouteKey"] for name, route in resources(template, "AWS::ApiGatewayV2::Route").items()}
+
+    for limits, rate, burst in [
+        (everywhere["DefaultRouteSettings"], 100, 200),
+        (stage["DefaultRouteSettings"], 100, 200),
+        *((settings, 5, 20) for settings in stage["RouteSettings"].values()),
+    ]:
+        assert (limits["ThrottlingRateLimit"], limits["ThrottlingBurstLimit"]) == (rate, burst)
+    assert stage["RouteSettings"].keys() == {"ANY /auth/{proxy+}", "ANY /docs/token"}
+    # A stage that is made before a route that it names is refused.
+    made_first = template["Resources"]["HttpApiStage"]["DependsOn"]
+    assert {routes[name] for name in made_first} == stage["RouteSettings"].keys()
 
 
 # --- what is refused -------------------------------------------------------------------
@@ -245,6 +268,7 @@ WRONG = {
     "DB_HOST": "https://b2b.cluster.example",
     "VPC_SUBNET_IDS": "subnet-0123456789abcdef0, subnet-0123456789abcdef1",
     "SERVICE_CONCURRENCY": "0",
+    "LOGIN_CONCURRENCY": "0",
 }
 # Where the service token goes: never in clear.
 WRONG_ADDRESSES = {"CUSTOMERS_API_BASE": "http://customers.example", "ORDERS_API_BASE": "https://a b.example"}

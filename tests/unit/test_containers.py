@@ -4,12 +4,13 @@ import os
 import pathlib
 import re
 import subprocess
+from ipaddress import ip_address, ip_network
 
 import pytest
 import yaml
 from dotenv import dotenv_values
 
-from aws.package import FUNCTIONS, own_files, runtime
+from aws.package import own_files, runtime
 from common import config, documentation, gunicorn_conf
 from common.config import ConfigError, load_database_settings, load_settings
 from tests.conftest import ROOT, run_module
@@ -22,6 +23,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 # The ports inside a container are fixed, and so is where the others are.
 SET_BY_COMPOSE = {"DB_HOST", "DB_PORT", "DB_TLS", "DB_TLS_CA", "CUSTOMERS_API_BASE", "ORDERS_API_BASE"}
+SET_BY_COMPOSE |= {"TRUSTED_PROXIES"}
 
 
 class Asked(dict):
@@ -179,10 +181,20 @@ def test_only_nginx_is_published_and_on_this_machine_only():
 
 
 def test_mysql_is_reached_by_those_who_need_it_and_by_nothing_outside():
-    assert COMPOSE["networks"] == {"database": {"internal": True}}
+    assert COMPOSE["networks"]["database"] == {"internal": True}
     assert {name for name, service in SERVICES.items() if "database" in service.get("networks", [])} == {
         *("mysql", "settings", "migrate", "seed", "customers", "orders")
     }
+
+
+def test_nginx_alone_is_believed_for_whom_it_asks():
+    (pool,) = COMPOSE["networks"]["default"]["ipam"]["config"]
+    address = SERVICES["nginx"]["networks"]["default"]["ipv4_address"]
+
+    assert {SERVICES[name]["environment"]["TRUSTED_PROXIES"] for name in ("customers", "orders")} == {f"{address}/32"}
+    # No other container can get it.
+    assert ip_address(address) in ip_network(pool["subnet"])
+    assert ip_address(address) not in ip_network(pool["ip_range"])
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -241,12 +253,6 @@ def test_image_has_every_module_of_ours_that_its_program_imports(program, stages
     folders = {source.split("/")[0] for stage in stages for source in copied()[stage]}
 
     assert {path.parts[0] for path in own_files(program)} <= folders
-
-
-def test_image_of_the_orchestrator_has_the_packages_of_its_function():
-    installed = re.search(r"-c constraints\.txt (.+)$", DOCKERFILE, re.MULTILINE)[1]
-
-    assert tuple(installed.split()) == FUNCTIONS["orchestrator"].packages
 
 
 def test_image_of_the_services_has_the_files_of_their_page():

@@ -24,6 +24,8 @@ def test_order_is_created_confirmed_and_answered(send, upstream):
     assert body == {"success": True, "correlationId": "Bestellung Ü/1", "data": data}
     assert "Idempotent-Replayed" not in response["headers"]
     assert response["headers"]["X-Request-ID"] == "abc"
+    assert response["headers"]["Cache-Control"] == "no-store"
+    assert response["headers"]["X-Content-Type-Options"] == "nosniff"
 
 
 def test_calls_name_the_operator_the_request_and_the_correlation(send, upstream, settings, capsys):
