@@ -331,12 +331,6 @@ def test_instance_sees_who_asks_and_nothing_that_a_client_claims(nginx, recorder
     assert [line["address"] for line in nginx.access_log(2)] == ["127.0.0.5", OUTSIDE]
 
 
-def test_instance_sees_for_whom_our_own_programs_ask(nginx, recorders, client):
-    client.post(nginx.customers + "/auth/token", headers={"X-Forwarded-For": OUTSIDE})
-
-    assert [headers["X-Forwarded-For"] for _, _, headers in received(recorders)] == [f"{OUTSIDE}, 127.0.0.1"]
-
-
 @pytest.mark.parametrize("given", ["erp-4711", None, "a" * 65, '"}'], ids=["fit", "none", "too long", "quotes"])
 def test_id_of_the_request_passes_both_ways_and_is_a_new_one_if_it_is_not_fit(nginx, recorders, client, given):
     response = client.get(nginx.orders + "/orders", headers={"X-Request-ID": given})
