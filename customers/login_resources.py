@@ -31,7 +31,6 @@ class Token:
         token = self.authenticator.issue_token(
             operator["username"], operator["role"], self.clock(), operator["token_version"]
         )
-        resp.set_header("Cache-Control", "no-store")
         web.send_json(resp, {"token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS})
 
     def _address(self, req):

@@ -23,4 +23,3 @@ class DocumentationToken:
         headers = headers_to_pass_on(req.get_header, req.context.request_id)
         token = self.customers.fetch_token(req.context.body, self.addresses.of(req), headers)
         web.send_json(resp, token)
-        resp.set_header("Cache-Control", "no-store")

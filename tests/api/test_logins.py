@@ -164,18 +164,15 @@ def test_refusal_has_a_line_in_the_log_without_the_password_or_an_unknown_name(l
 
 @pytest.mark.parametrize(("is_ours", "status"), [(True, 401), (False, 429)])
 def test_address_that_a_program_logs_in_for_is_believed_with_the_service_token(
-    customers_api, factory, service_token, clock, is_ours, status
+    customers_api, factory, service_token, is_ours, status
 ):
-    username, token = factory.make_operator(PASSWORD), service_token if is_ours else None
-    for _ in range(6):
-        answer = customers_api.post(
-            "/auth/token",
-            json={"username": username, "password": "wrong"},
-            token=token,
-            headers={"X-On-Behalf-Of-Address": next(_addresses)},
-        )
+    body = {"username": factory.make_operator(PASSWORD), "password": "wrong"}
+    headers = [{"X-On-Behalf-Of-Address": next(_addresses)} for _ in range(6)]
+    token = service_token if is_ours else None
 
-    assert answer.status_code == status
+    answers = [customers_api.post("/auth/token", json=body, token=token, headers=each) for each in headers]
+
+    assert answers[-1].status_code == status
 
 
 def test_window_ends_five_minutes_after_the_first_failure(count, address, clock):
