@@ -68,7 +68,7 @@ normalise: $(INSTALLED) ## Bring stored texts to the form in which they are look
 	@sql/mysql-server start
 	@exec python -m sql.normalise
 
-operator: $(INSTALLED) ## Add an operator: USERNAME=… ROLE=viewer|operator|admin; asks for the password
+operator: $(INSTALLED) ## Add or change an operator: USERNAME=… ROLE=viewer|operator|admin, and asks for the password; or ROLE=off
 	@sql/mysql-server start >&2
 	@exec python -m customers.operators "$(USERNAME)" "$(ROLE)"
 
