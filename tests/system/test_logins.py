@@ -77,7 +77,7 @@ def test_flood_of_log_ins_from_six_addresses_stops_no_order(services, nginx, ord
         body = {"username": f"nobody-{next(names)}", "password": "wrong"}
         return own.client.post(f"{nginx.customers}/auth/token", json=body, timeout=30).status_code
 
-    with Clients(60, attack) as attackers:
+    with Clients(36, attack) as attackers:
         answers = []
         for _ in range(200):
             answers.append(order())

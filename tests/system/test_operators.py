@@ -31,6 +31,15 @@ def scopes(stack, username, password):
     return set(jwt.decode(token, options={"verify_signature": False})["scope"].split())
 
 
+def test_operator_that_was_switched_off_gets_in_no_more(stack, username):
+    add(stack, username, "viewer")
+
+    off = add(stack, username, "off", stdin="")
+
+    assert (off.returncode, off.stdout) == (0, f"Operator {username} deactivated; its tokens end within a minute.\n")
+    assert log_in(stack, username, PASSWORD).status_code == 401
+
+
 def test_second_run_changes_password_and_role(stack, username):
     added = add(stack, username, "viewer")
     before = scopes(stack, username, PASSWORD)
@@ -43,7 +52,11 @@ def test_second_run_changes_password_and_role(stack, username):
     assert scopes(stack, username, "eight-green-crates") > before
 
 
-@pytest.mark.parametrize("stdin", [" påsswörd-ü-🔑 $(dollars) `'\"\\ \n", "q8Zt" * 50], ids=["odd", "the longest"])
+@pytest.mark.parametrize(
+    "stdin",
+    [" påsswörd-ü-🔑 $(dollars) `'\"\\ \n", "".join(chr(33 + n * n % 89) for n in range(200))],
+    ids=["odd", "the longest"],
+)
 def test_password_is_taken_as_it_is(stack, username, stdin):
     run = add(stack, username, "viewer", stdin=stdin)
 
@@ -54,21 +67,21 @@ def test_password_is_taken_as_it_is(stack, username, stdin):
 @pytest.mark.parametrize(
     ("name", "role", "stdin", "word"),
     [
-        ("good.name", "root", PASSWORD, "ROLE"),
+        ("NAME", "root", PASSWORD, "ROLE"),
         ("newline\n", "viewer", PASSWORD, "USERNAME"),
         ("System", "viewer", PASSWORD, "USERNAME"),
-        ("good.name", "viewer", "seven c\n", "password"),
-        ("good.name", "viewer", "x" * 201, "password"),
-        ("good.name", "viewer", "tab\t" + PASSWORD, "password"),
-        ("good.name", "viewer", "caf\udce9 caf\udce9\n", "password"),
+        ("NAME", "viewer", "seven c\n", "password"),
+        ("NAME", "viewer", "x" * 201, "password"),
+        ("NAME", "viewer", "tab\t" + PASSWORD, "password"),
+        ("NAME", "viewer", "caf\udce9 caf\udce9\n", "password"),
     ],
 )
-def test_refusal_is_one_line_and_adds_nobody(stack, name, role, stdin, word):
-    run = add(stack, name, role, stdin=stdin)
+def test_refusal_is_one_line_and_adds_nobody(stack, username, name, role, stdin, word):
+    run = add(stack, name.replace("NAME", username), role, stdin=stdin)
 
     assert run.returncode == 1
     assert run.stdout == ""
     assert len(run.stderr.splitlines()) == 1
     assert word in run.stderr
     assert PASSWORD not in run.stderr
-    assert log_in(stack, "good.name", PASSWORD).status_code == 401
+    assert log_in(stack, username, PASSWORD).status_code == 401
