@@ -54,6 +54,7 @@ class DatabaseSettings:
     user: str
     password: str = field(repr=False)
     name: str
+    is_shared: bool = False  # whether a service logs in as DB_USER, for want of an account of its own
 
 
 def read_environment() -> dict[str, str]:
@@ -76,10 +77,10 @@ def exit_on_error():
         raise SystemExit(78) from None
 
 
-def load() -> tuple[Settings, DatabaseSettings]:
+def load(service: str = "") -> tuple[Settings, DatabaseSettings]:
     """Return (settings, database settings) of this process; raise `ConfigError` on the first bad one."""
     environ = read_environment()
-    return load_settings(environ), load_database_settings(environ)
+    return load_settings(environ), load_database_settings(environ, service)
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -111,21 +112,30 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def load_database_settings(environ: Mapping[str, str]) -> DatabaseSettings:
-    """Build `DatabaseSettings` from a mapping; raise `ConfigError` on the first bad one."""
+def load_database_settings(environ: Mapping[str, str], service: str = "") -> DatabaseSettings:
+    """Build `DatabaseSettings` from a mapping; raise `ConfigError` on the first bad one.
+
+    A service, "customers" or "orders", has an account of its own (CUSTOMERS_DB_USER), which may do what the service
+    needs and no more. Who migrates logs in as DB_USER, and so does a service that has none.
+    """
     development = _app_env(environ) == "development"
     # The development defaults stand only for the private server: whoever names a host
     # has to say who logs in there.
     private = development and not environ.get("DB_HOST")
+    account = f"{service.upper()}_DB" if service else "DB"
+    is_shared = service != "" and not private and not environ.get(f"{account}_USER")
+    if is_shared:
+        account = "DB"
     settings = DatabaseSettings(
         host=_text(environ, "DB_HOST", "127.0.0.1" if private else None),
         port=_integer(environ, "DB_PORT", PRIVATE_MYSQL_PORT if private else 3306, 1, 65535),
-        user=_text(environ, "DB_USER", "b2b" if private else None),
-        password=_text(environ, "DB_PASSWORD", DEVELOPMENT_DB_PASSWORD if private else None),
+        user=_text(environ, f"{account}_USER", (f"b2b_{service}_api" if service else "b2b") if private else None),
+        password=_text(environ, f"{account}_PASSWORD", DEVELOPMENT_DB_PASSWORD if private else None),
         name=_matching(environ, "DB_NAME", "b2b", r"[A-Za-z0-9_]{1,64}", "1 to 64 letters, digits or _"),
+        is_shared=is_shared,
     )
     if not development:
-        _refuse("DB_PASSWORD", settings.password == DEVELOPMENT_DB_PASSWORD)
+        _refuse(f"{account}_PASSWORD", settings.password == DEVELOPMENT_DB_PASSWORD)
     return settings
 
 

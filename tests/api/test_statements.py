@@ -1,5 +1,7 @@
 """What each operation asks of MySQL, by the server's own counters: one statement more is a regression."""
 
+from collections import Counter
+
 import pytest
 
 from tests.factories import order_request, unique
@@ -8,8 +10,8 @@ COUNTERS = ("begin", "commit", "rollback", "select", "insert", "update", "delete
 
 
 @pytest.fixture
-def count(database):
-    """`count(call)` returns {kind: number} of the statements that this thread's connection sends for it."""
+def count(service_databases):
+    """`count(call)` returns {kind: number} of the statements that the services' connections send for it."""
 
     def counters(cursor):
         cursor.execute(
@@ -17,15 +19,18 @@ def count(database):
         )
         return {row["Variable_name"].removeprefix("Com_"): int(row["Value"]) for row in cursor.fetchall()}
 
+    def read_counters():
+        return sum((Counter(database.read(counters)) for database in service_databases.values()), Counter())
+
     def count_statements(call):
-        database.read(counters)
-        before = database.read(counters)
+        read_counters()
+        before = read_counters()
         answer = call()
-        after = database.read(counters)
+        after = read_counters()
         assert answer.status_code < 300
         kinds = {name: after[name] - before[name] for name in COUNTERS if after[name] != before[name]}
-        # Nothing is sent that has no name above. One more is the second question for the counters.
-        assert sum(kinds.values()) == after["Questions"] - before["Questions"] - 1
+        # Nothing is sent that has no name above. The others are the second questions for the counters.
+        assert sum(kinds.values()) == after["Questions"] - before["Questions"] - len(service_databases)
         return kinds
 
     return count_statements

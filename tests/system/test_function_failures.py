@@ -52,13 +52,15 @@ def test_crash_is_a_500_problem_and_the_next_event_is_answered(
     assert json.loads(results[0]["body"])["request_id"] in function.log()
 
 
-SECRETS = {"JWT_SECRET": "j" * 40, "SERVICE_TOKEN": "s" * 40, "DB_PASSWORD": "d" * 40}
+SECRETS = {"JWT_SECRET": "j" * 40, "SERVICE_TOKEN": "s" * 40}
+SECRETS |= {"CUSTOMERS_DB_PASSWORD": "c" * 40, "ORDERS_DB_PASSWORD": "o" * 40}
 PRODUCTION = {
     "APP_ENV": "production",
     "CUSTOMERS_API_BASE": "https://customers.example",
     "ORDERS_API_BASE": "https://orders.example",
     "DB_HOST": "127.0.0.1",
-    "DB_USER": "b2b",
+    "CUSTOMERS_DB_USER": "b2b_customers_api",
+    "ORDERS_DB_USER": "b2b_orders_api",
     **SECRETS,
 }
 

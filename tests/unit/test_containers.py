@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 
 from aws.package import FUNCTIONS, own_files, runtime
 from common import config, documentation, gunicorn_conf
-from common.config import ConfigError, load_database_settings, load_settings
+from common.config import load_database_settings, load_settings
 from tests.conftest import ROOT, run_module
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -39,7 +39,8 @@ class Asked(dict):
 def settings_of_the_code():
     environ = Asked()
     load_settings(environ)
-    load_database_settings(environ)
+    for service in ("", "customers", "orders"):
+        load_database_settings(environ, service)
     return environ.names
 
 
@@ -79,21 +80,43 @@ def test_compose_takes_every_setting_from_the_environment_but_those_that_contain
     assert taken == settings_of_the_code - SET_BY_COMPOSE
 
 
-@pytest.mark.parametrize("service", [name for name in OURS if name != "orchestrator"])
-def test_programs_start_with_nothing_set(service):
-    settings = load_settings(environment_of(service))
+# Which accounts a container knows: its own.
+ACCOUNTS = {"": "b2b", "customers": "b2b_customers_api", "orders": "b2b_orders_api"}
+KNOWN = {
+    "customers": ["customers"],
+    "orders": ["orders"],
+    "migrate": [""],
+    "seed": [""],
+    "orchestrator": [],
+    "settings": [*ACCOUNTS],
+    "accounts": [*ACCOUNTS],
+}
 
-    assert settings.jwt_secrets == load_settings({}).jwt_secrets
-    assert load_database_settings(environment_of(service)).password == config.DEVELOPMENT_DB_PASSWORD
+
+@pytest.mark.parametrize(("container", "accounts"), KNOWN.items())
+def test_programs_start_with_nothing_set_and_know_their_own_account_only(container, accounts):
+    environ = environment_of(container)
+    logins = [load_database_settings({"DB_HOST": "mysql", **environ}, account) for account in accounts]
+
+    assert load_settings(environ).jwt_secrets == load_settings({}).jwt_secrets
+    assert [(login.user, login.password) for login in logins] == [
+        (ACCOUNTS[account], config.DEVELOPMENT_DB_PASSWORD) for account in accounts
+    ]
+    assert len([name for name in environ if name.endswith("DB_PASSWORD")]) == len(accounts)
 
 
-@pytest.mark.parametrize("missing", ["JWT_SECRET", "SERVICE_TOKEN", "DB_PASSWORD"])
+SECRETS = ["JWT_SECRET", "SERVICE_TOKEN", "DB_PASSWORD", "CUSTOMERS_DB_PASSWORD", "ORDERS_DB_PASSWORD"]
+
+
+@pytest.mark.parametrize("missing", SECRETS)
 def test_production_starts_nothing_with_a_development_value(missing):
-    own = {"JWT_SECRET": "j" * 32, "SERVICE_TOKEN": "s" * 32, "DB_PASSWORD": "of our own", missing: ""}
+    own = {name: f"a-{name}-of-our-own-0123456789" for name in SECRETS} | {missing: ""}
     environ = environment_of("settings", APP_ENV="production", **own)
 
-    with pytest.raises(ConfigError, match=f"^{missing} "):
-        tuple(load(environ) for load in (load_settings, load_database_settings))
+    check = run_module("sql.check_account", environ=os.environ | environ)
+
+    assert check.returncode == 78
+    assert check.stderr.startswith(f"configuration: {missing} ")
     # Everything else waits for the service that checks them, MySQL and its new data as well.
     assert SERVICES["settings"]["command"] == ["python", "-m", "sql.check_account"]
     assert SERVICES["mysql"]["depends_on"] == {"settings": {"condition": "service_completed_successfully"}}
@@ -106,10 +129,13 @@ def test_production_starts_nothing_with_a_development_value(missing):
         ({"DB_USER": "o'hara"}, 78, "configuration: DB_USER "),
         ({"DB_PASSWORD": "it's"}, 78, "configuration: DB_PASSWORD "),
         ({"DB_PASSWORD": r"a\b"}, 78, "configuration: DB_PASSWORD "),
+        ({"ORDERS_DB_USER": "b2b_orders"}, 78, "configuration: ORDERS_DB_USER "),
+        ({"CUSTOMERS_DB_USER": "shop", "ORDERS_DB_USER": "shop"}, 78, "configuration: ORDERS_DB_USER "),
+        ({"CUSTOMERS_DB_PASSWORD": "two\nlines"}, 78, "configuration: CUSTOMERS_DB_PASSWORD "),
         ({"DB_USER": "b2b-1", "DB_PASSWORD": 'a"b`c;d/*$e #f--%é'}, 0, ""),
     ],
 )
-def test_account_that_the_mysql_image_would_fail_to_make_is_refused(account, status, said):
+def test_account_that_could_not_be_made_is_refused(account, status, said):
     check = run_module("sql.check_account", environ=os.environ | environment_of("settings", **account))
 
     assert (check.returncode, check.stderr.partition("must")[0]) == (status, said)
