@@ -232,6 +232,15 @@ class Outsider:
             cursor.execute("UPDATE products SET stock = 0 WHERE id = %s", (product["id"],))
         self._holder.commit()
 
+    def delete_customer(self, customer):
+        """Delete a customer, and keep its row locked until `commit`."""
+        with self._holder.cursor() as cursor:
+            cursor.execute("UPDATE customers SET deleted_at = NOW(6) WHERE id = %s", (customer["id"],))
+
+    def commit(self):
+        """Commit everything, and let the locks go."""
+        self._holder.commit()
+
     def read_slots(self, lock):
         """Lock every slot of keys until `release`, `FOR UPDATE` or `FOR SHARE`."""
         with self._holder.cursor(buffered=True) as cursor:

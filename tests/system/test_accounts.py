@@ -58,6 +58,7 @@ REFUSED = [
     ("b2b_customers_api", "UPDATE products SET stock = 0"),
     ("b2b_orders_api", "SELECT password_hash FROM operators"),
     ("b2b_orders_api", "SELECT email FROM customers"),
+    ("b2b_orders_api", "SELECT id FROM customers FOR UPDATE"),
     ("b2b_orders_api", "UPDATE customers SET deleted_at = NULL"),
     ("b2b_orders_api", "DELETE FROM orders"),
     ("b2b_orders_api", "UPDATE order_events SET actor = 'nobody'"),
