@@ -14,19 +14,20 @@ COMMANDS = ("package", "deploy", "print", "info", "logs", "rollback", "remove")
 
 # As step 4 of docs/aws.md lists them.
 SETTINGS = (
-    "SERVICES", "SECRET_ID", "CUSTOMERS_API_BASE", "ORDERS_API_BASE", "AWS_REGION", "DB_HOST", "DB_PORT", "DB_USER",
-    "DB_NAME", "DB_TLS_CA", "DB_TLS", "VPC_SUBNET_IDS", "VPC_SECURITY_GROUP_IDS", "SERVICE_CONCURRENCY",
-    "LOGIN_CONCURRENCY",
-    "CANCEL_WINDOW_SECONDS", "ORDER_TTL_SECONDS", "API_DOCS", "PACKAGES",
+    "SERVICES", "SECRET_ID", "CUSTOMERS_API_BASE", "ORDERS_API_BASE", "AWS_REGION", "DB_HOST", "DB_PORT",
+    "CUSTOMERS_DB_USER", "ORDERS_DB_USER", "DB_NAME", "DB_TLS_CA", "DB_TLS", "VPC_SUBNET_IDS",
+    "VPC_SECURITY_GROUP_IDS", "SERVICE_CONCURRENCY", "LOGIN_CONCURRENCY", "CANCEL_WINDOW_SECONDS",
+    "ORDER_TTL_SECONDS", "API_DOCS", "PACKAGES",
 )  # fmt: skip
 REQUIRED = {
     "elsewhere": ("CUSTOMERS_API_BASE", "ORDERS_API_BASE"),
-    "lambda": ("DB_HOST", "DB_USER", "VPC_SUBNET_IDS", "VPC_SECURITY_GROUP_IDS"),
+    "lambda": ("DB_HOST", "CUSTOMERS_DB_USER", "ORDERS_DB_USER", "VPC_SUBNET_IDS", "VPC_SECURITY_GROUP_IDS"),
 }
 _HTTPS = (
     r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?",
     "an https address: the token goes there",
 )
+_USER = (r"[A-Za-z0-9_.-]{1,32}", "a MySQL user of letters, digits, _ . or -")
 # What the framework or CloudFormation would take and Lambda would not, or not as it was meant.
 FORMS = {
     "SECRET_ID": (r"[A-Za-z0-9/_+=.@-]+|arn:[A-Za-z0-9/_+=.@:-]+", "a secret's name or ARN"),
@@ -34,7 +35,8 @@ FORMS = {
     "ORDERS_API_BASE": _HTTPS,
     "AWS_REGION": (r"[a-z]{2}(-[a-z]+)+-[0-9]", "a region, as eu-central-1"),
     "DB_HOST": (r"[A-Za-z0-9.-]{1,253}", "a host name"),
-    "DB_USER": (r"[A-Za-z0-9_.-]{1,32}", "a MySQL user of letters, digits, _ . or -"),
+    "CUSTOMERS_DB_USER": _USER,
+    "ORDERS_DB_USER": _USER,
     "VPC_SUBNET_IDS": (r"subnet-[0-9a-f]+(,subnet-[0-9a-f]+)*", "subnet ids with commas between them"),
     "VPC_SECURITY_GROUP_IDS": (r"sg-[0-9a-f]+(,sg-[0-9a-f]+)*", "security group ids with commas between them"),
     "SERVICE_CONCURRENCY": (r"[1-9][0-9]{0,4}", "a whole number from 1"),
@@ -42,7 +44,8 @@ FORMS = {
 }
 # In the place of what Secrets Manager holds and CloudFormation makes.
 STAND_INS = {name: f"{name}-of-32-characters-or-more" for name in config.SECRETS}
-STAND_INS |= {"APP_ENV": "production", "DB_HOST": "localhost", "DB_USER": "user"}
+STAND_INS |= {"APP_ENV": "production", "DB_HOST": "localhost"}
+STAND_INS |= dict.fromkeys(("CUSTOMERS_DB_USER", "ORDERS_DB_USER"), "user")
 STAND_INS |= dict.fromkeys(("CUSTOMERS_API_BASE", "ORDERS_API_BASE"), "https://api.invalid")
 
 
@@ -65,7 +68,8 @@ def problems(settings: dict[str, str]) -> list[str]:
     if not found:
         try:
             config.load_settings(STAND_INS | settings)
-            config.load_database_settings(STAND_INS | settings)
+            for service in ("customers", "orders"):
+                config.load_database_settings(STAND_INS | settings, service)
         except config.ConfigError as ex:
             found.append(str(ex))
     return found

@@ -20,7 +20,7 @@ DEVELOPMENT_DB_PASSWORD = "b2b-development"
 PRIVATE_MYSQL_PORT = 33306  # where sql/mysql-server listens
 
 # Each may come from a file instead, which NAME_FILE names: an environment is easier to see.
-SECRETS = ("JWT_SECRET", "SERVICE_TOKEN", "DB_PASSWORD")
+SECRETS = ("JWT_SECRET", "SERVICE_TOKEN", "DB_PASSWORD", "CUSTOMERS_DB_PASSWORD", "ORDERS_DB_PASSWORD")
 # How all secrets in this repository begin. Production takes none that does.
 PUBLISHED = ("development-only-", DEVELOPMENT_DB_PASSWORD)
 # Characters. Random secrets have more: of those with 32 hexadecimal digits one in ten thousand hasn't.
@@ -68,6 +68,7 @@ class DatabaseSettings:
     password: str = field(repr=False)
     name: str
     tls_ca: str | None  # the file of the authorities by which MySQL is verified; None: it isn't
+    is_shared: bool = False  # whether a service logs in as DB_USER, for want of an account of its own
 
 
 def read_environment() -> dict[str, str]:
@@ -90,10 +91,10 @@ def exit_on_error():
         raise SystemExit(78) from None
 
 
-def load() -> tuple[Settings, DatabaseSettings]:
+def load(service: str = "") -> tuple[Settings, DatabaseSettings]:
     """Return (settings, database settings) of this process; raise `ConfigError` on the first bad one."""
     environ = read_environment()
-    return load_settings(environ), load_database_settings(environ)
+    return load_settings(environ), load_database_settings(environ, service)
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -126,24 +127,35 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def load_database_settings(environ: Mapping[str, str]) -> DatabaseSettings:
-    """Build `DatabaseSettings` from a mapping; raise `ConfigError` on the first bad one."""
+def load_database_settings(environ: Mapping[str, str], service: str = "") -> DatabaseSettings:
+    """Build `DatabaseSettings` from a mapping; raise `ConfigError` on the first bad one.
+
+    A service, "customers" or "orders", has an account of its own (CUSTOMERS_DB_USER), which may do what the service
+    needs and no more. Who migrates logs in as DB_USER, and so does a service that has none.
+    """
     development = _app_env(environ) == "development"
     # The private server's port and user stand only for it: whoever names a host has to say who logs in there.
     private = development and not environ.get("DB_HOST")
     host = _text(environ, "DB_HOST", "127.0.0.1" if private else None)
+    account = f"{service.upper()}_DB" if service else "DB"
+    is_shared = service != "" and not private and not environ.get(f"{account}_USER")
+    if is_shared:
+        account = "DB"
     settings = DatabaseSettings(
         host=host,
         port=_integer(environ, "DB_PORT", PRIVATE_MYSQL_PORT if private else 3306, 1, 65535),
-        user=_text(environ, "DB_USER", "b2b" if private else None),
-        password=_text(environ, "DB_PASSWORD", DEVELOPMENT_DB_PASSWORD if development else None),
+        user=_text(environ, f"{account}_USER", (f"b2b_{service}_api" if service else "b2b") if private else None),
+        password=_text(environ, f"{account}_PASSWORD", DEVELOPMENT_DB_PASSWORD if development else None),
         name=_matching(environ, "DB_NAME", "b2b", r"[A-Za-z0-9_]{1,64}", "1 to 64 letters, digits or _"),
         tls_ca=_tls_ca(environ, host, development),
+        is_shared=is_shared,
     )
     if not development:
-        _refuse_published("DB_PASSWORD", settings.password)
+        _refuse_published(f"{account}_PASSWORD", settings.password)
         if len(settings.password) < MIN_PASSWORD_LENGTH:
-            raise ConfigError(f"DB_PASSWORD must be at least {MIN_PASSWORD_LENGTH} characters long in production")
+            raise ConfigError(
+                f"{account}_PASSWORD must be at least {MIN_PASSWORD_LENGTH} characters long in production"
+            )
     return settings
 
 

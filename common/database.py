@@ -35,7 +35,9 @@ log = logging.getLogger(__name__)
 ER_LOCK_WAIT_TIMEOUT = 1205
 ER_LOCK_DEADLOCK = 1213
 ER_DUP_ENTRY = 1062
-ER_NO_SUCH_TABLE = 1146
+# No schema or table, or no right on it: rights come with it (sql/grants.py).
+NO_SCHEMA_ERRORS = frozenset({1044, 1049, 1142, 1146})
+NO_SCHEMA = {"is_read_only": 0, "has_schema": 0}
 
 # The newest migration that this code needs. A newer one may be there: it comes before its code does.
 SCHEMA_VERSION = "0007"
@@ -185,7 +187,10 @@ class Probe:
             # What fails at once (refused, locked out, no connection free) is no server that hangs.
             if time.monotonic() < self._asked_at + PROBE_SECONDS:
                 self._silent_since = 0.0
-            answer.set_exception(DatabaseUnavailable() if errno else ex)
+            if errno in NO_SCHEMA_ERRORS:
+                answer.set_result(NO_SCHEMA)
+            else:
+                answer.set_exception(DatabaseUnavailable() if errno else ex)
         else:
             self._silent_since = 0.0
             if state["is_read_only"]:
@@ -195,19 +200,14 @@ class Probe:
 
 def select_state(cursor: Cursor) -> Row:
     """Return {is_read_only, has_schema}: whether the server takes changes, and has what SCHEMA_VERSION brings."""
-    try:
-        # dbmate keeps the table; innodb_read_only is how a replica of Aurora says it.
-        cursor.execute(
-            """
-            SELECT @@GLOBAL.read_only OR @@GLOBAL.innodb_read_only OR @@GLOBAL.transaction_read_only AS is_read_only,
-                   EXISTS (SELECT 1 FROM schema_migrations WHERE version = %s) AS has_schema
-            """,
-            (SCHEMA_VERSION,),
-        )
-    except errors.Error as ex:
-        if ex.errno == ER_NO_SUCH_TABLE:
-            return {"is_read_only": 0, "has_schema": 0}
-        raise
+    # dbmate keeps the table; innodb_read_only is how a replica of Aurora says it.
+    cursor.execute(
+        """
+        SELECT @@GLOBAL.read_only OR @@GLOBAL.innodb_read_only OR @@GLOBAL.transaction_read_only AS is_read_only,
+               EXISTS (SELECT 1 FROM schema_migrations WHERE version = %s) AS has_schema
+        """,
+        (SCHEMA_VERSION,),
+    )
     (row,) = cursor.fetchall()
     return row
 

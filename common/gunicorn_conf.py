@@ -43,7 +43,14 @@ http_parser = "fast"  # in C: 1.5 times the requests of the Python one, on an ap
 
 def on_starting(server):
     """Refuse to start on a bad setting: here, once, and not in workers that are started again and again."""
+    service = server.app.app_uri.partition(".")[0]  # of "orders.app:get_app()"
     with exit_on_error():
-        settings, _ = load()
+        settings, database = load(service)
         if settings.api_docs:
             require_files()
+    if database.is_shared:
+        server.log.warning(
+            "%s_DB_USER is not set: %s logs in as DB_USER, and may do more than it needs (docs/scaling.md)",
+            service.upper(),
+            service,
+        )

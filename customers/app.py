@@ -52,5 +52,5 @@ def create_app(settings: Settings, database: Database, clock: Clock = times.utc_
 
 def get_app() -> falcon.App:
     """Build the app that the environment asks for; raises `ConfigError` on a bad setting."""
-    settings, database_settings = config.load()
+    settings, database_settings = config.load("customers")
     return create_app(settings, Database(database_settings))

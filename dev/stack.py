@@ -104,7 +104,9 @@ def private_mysql(environ):
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # If it didn't start, whoever has its port may be no MySQL, and is not asked.
                 is_ours = not was_running and ask([MYSQL_SERVER, "status"]).returncode == 0
-                if is_ours and len(ask([MYSQL_SERVER, "client", "-BNe", "SHOW PROCESSLIST"]).stdout.splitlines()) <= 1:
+                # Of all accounts: a list of processes would be of this one's.
+                connected = "SHOW GLOBAL STATUS LIKE 'Threads_connected'"
+                if is_ours and ask([MYSQL_SERVER, "client", "-BNe", connected]).stdout.split()[1:] == [b"1"]:
                     ask([MYSQL_SERVER, "stop"])
 
 
@@ -117,7 +119,8 @@ def main(command, *options):
     environ = config.read_environment()
     with config.exit_on_error():
         settings = config.load_settings(environ)
-        config.load_database_settings(environ)
+        for service in ("", *PROGRAMS[:2]):
+            config.load_database_settings(environ, service)
     LOGS.mkdir(parents=True, exist_ok=True)
     mysql = contextlib.nullcontext() if environ.get("DB_HOST") else private_mysql(environ)
     if command in TESTS:

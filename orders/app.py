@@ -56,6 +56,6 @@ def create_app(
 
 def get_app() -> falcon.App:
     """Build the app that the environment asks for; raises `ConfigError` on a bad setting."""
-    settings, database_settings = config.load()
+    settings, database_settings = config.load("orders")
     customers = CustomersClient(settings.customers_api_base, settings.service_tokens[0])
     return create_app(settings, Database(database_settings), customers)

@@ -6,7 +6,7 @@ from typing import Any
 from common.auth import Origin
 from common.connection import Cursor, Row
 from common.database import unique
-from common.problems import DuplicateReference, Problem
+from common.problems import CustomerNotFound, DuplicateReference, Problem
 
 _ORDER_COLUMNS = """
     id, customer_id, customer_name, customer_email, customer_phone, customer_reference,
@@ -47,18 +47,27 @@ _ORDER_INDEXES: dict[tuple[str, ...], str] = {
 
 
 def insert_order(tx: Cursor, row: Row) -> int:
-    """Insert an order and return its id; raises `DuplicateReference`."""
+    """Insert an order and return its id; raises `DuplicateReference`, `CustomerNotFound`.
+
+    The customer's row is held shared until the commit: a delete before it is seen, one after it waits.
+    """
     with unique("uq_orders_reference", lambda: _duplicate_reference(tx, row)):
+        # The foreign key takes the same lock, but looks at no deleted_at.
         tx.execute(
             """
             INSERT INTO orders
                    (customer_id, customer_name, customer_email, customer_phone, customer_reference,
                     status, total_cents, version, created_at, expires_at)
-            VALUES (%(customer_id)s, %(customer_name)s, %(customer_email)s, %(customer_phone)s, %(customer_reference)s,
-                    %(status)s, %(total_cents)s, %(version)s, %(created_at)s, %(expires_at)s)
+            SELECT id, %(customer_name)s, %(customer_email)s, %(customer_phone)s, %(customer_reference)s,
+                   %(status)s, %(total_cents)s, %(version)s, %(created_at)s, %(expires_at)s
+              FROM customers
+             WHERE id = %(customer_id)s AND deleted_at IS NULL
+               FOR SHARE
             """,
             row,
         )
+    if not tx.lastrowid:
+        raise CustomerNotFound()
     return tx.lastrowid
 
 

@@ -1,7 +1,8 @@
 """The rules of orders: each function but `place_order` is the body of one transaction.
 
-Locks are taken in one order everywhere: idempotency key, order, products by id. The clock is read after the last of
-them, for a wait may outlast the cancel window, and other orders may be made meanwhile.
+Locks are taken in one order everywhere: idempotency key, order, products by id, customer. The clock is read before the
+last, which nobody holds for long, and after all others, for a wait may outlast the cancel window, and other orders may
+be made meanwhile.
 """
 
 from datetime import timedelta
@@ -57,9 +58,10 @@ def create_order(
 ) -> Answer:
     """Create an order and take its stock; `customer` is what the order keeps of it.
 
-    Raises `ProductNotFound`, `ProductInactive`, `InsufficientStock`, `DuplicateReference`.
+    Raises `ProductNotFound`, `ProductInactive`, `InsufficientStock`, `DuplicateReference`, and `CustomerNotFound` for
+    one that was deleted since.
     """
-    # Locks: (idempotency key,) products by id.
+    # Locks: (idempotency key,) products by id, customer (shared, by the insert).
     quantities = merge_lines(request["items"])
     products = {row["id"]: row for row in product_store.lock_products(tx, list(quantities))}
     now = clock()

@@ -4,6 +4,8 @@ dbmate does the work: it runs a file, then records it. MySQL commits each change
 table by itself, so an interrupted file runs again from its top: every file must bear that.
 dbmate takes no lock, and of several at once all but one fail. Two of MySQL's named locks
 stand around it: a run holds the first, and dbmate's own session the second.
+
+Then it grants what sql/grants.py says, each time, so that no table is without readers.
 """
 
 import os
@@ -20,12 +22,15 @@ from mysql.connector import errors
 
 from common import config
 from common.connection import driver_options
+from sql.grants import GRANTS
 
 ROOT = pathlib.Path(__file__).parent.parent
 MIGRATIONS = ROOT / "sql" / "migrations"
 WAIT_SECONDS = 1800  # for others; 0003 and 0006 take some ten minutes each for a million customers
 
 ER_BAD_DB_ERROR = 1049
+# A role isn't there; the account may not grant, on the schema or on a table.
+MAY_NOT_GRANT = frozenset({1410, 1044, 1142})
 
 
 def dbmate_path() -> pathlib.Path:
@@ -108,12 +113,29 @@ def migrate(settings: config.DatabaseSettings):
             text=True,
             check=False,
         )
-    if dbmate.returncode != 0:
-        raise SystemExit(f"migrate: {(dbmate.stderr or dbmate.stdout).strip()}")
+        if dbmate.returncode != 0:
+            raise SystemExit(f"migrate: {(dbmate.stderr or dbmate.stdout).strip()}")
+        grant_rights(cursor, settings)
     applied = [
         line.split(": ", 1)[1].split(" ")[0] for line in dbmate.stdout.splitlines() if line.startswith("Applied")
     ]
     print(f"Schema {settings.name}: " + (f"applied {', '.join(applied)}." if applied else "nothing to apply."))
+
+
+def grant_rights(cursor: Any, settings: config.DatabaseSettings):
+    """Give the roles their rights; say so if they aren't there, or if this account may not grant."""
+    try:
+        for role, tables in GRANTS.items():
+            for table, rights in tables.items():
+                cursor.execute(f"GRANT {rights} ON `{settings.name}`.`{table}` TO {role}")
+    except errors.Error as ex:
+        if ex.errno not in MAY_NOT_GRANT:
+            raise
+        print(
+            f"migrate: the services' roles got no rights on what is new: {ex.msg}."
+            " An administrator has to run what sql/accounts prints (docs/scaling.md); then migrate again",
+            flush=True,
+        )
 
 
 def interrupt(number: int, _frame: Any):

@@ -20,6 +20,7 @@ from common.problems import REGISTRY
 from tests.contract_client import CODES_SEEN
 
 ROOT = pathlib.Path(__file__).parent.parent
+CONNECTIONS = 64  # as many as a test has threads
 
 
 def run_module(*arguments, environ, stdin=""):
@@ -66,6 +67,13 @@ def database_settings():
 
 
 @pytest.fixture(scope="session")
+def service_settings(database_settings):
+    """{service: how it logs in to that schema}: as a test's DB_USER, where it has no account of its own."""
+    environ = {**config.read_environment(), "DB_NAME": database_settings.name}
+    return {service: config.load_database_settings(environ, service) for service in ("customers", "orders")}
+
+
+@pytest.fixture(scope="session")
 def system_schema(database_settings):
     """The name of a schema for a running stack, gone before and after."""
     name = f"{database_settings.name}_system"
@@ -85,10 +93,19 @@ def settings():
 
 @pytest.fixture(scope="session")
 def database(database_settings):
-    """The database that applications get, with as many connections as a test has threads."""
-    database = Database(database_settings, connections=64)
+    """The database for whom may do everything: what a test prepares and looks at."""
+    database = Database(database_settings, connections=CONNECTIONS)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def service_databases(service_settings):
+    """{service: the database that its application gets, with no more rights than it has anywhere}."""
+    databases = {name: Database(settings, connections=CONNECTIONS) for name, settings in service_settings.items()}
+    yield databases
+    for database in databases.values():
+        database.close()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from common.auth import Authenticator
 from common.database import Database
 from customers.representations import internal_customer_to_json
 from customers.workflows import get_customer
+from tests.conftest import connect
 from tests.contract_client import ContractClient, refusal
 from tests.factories import Factory, order_request, unique
 
@@ -59,8 +60,8 @@ class StubCustomers:
 
 
 @pytest.fixture
-def stub_customers(database):
-    return StubCustomers(database)
+def stub_customers(service_databases):
+    return StubCustomers(service_databases["customers"])
 
 
 class Current:
@@ -83,10 +84,10 @@ kept_app = functools.cache(lambda create_app, *collaborators: create_app(*collab
 
 
 @pytest.fixture
-def make_customers_api(settings, database, clock, make_token):
+def make_customers_api(settings, service_databases, clock, make_token):
     """`make_customers_api(settings=…, database=…)` returns a client of a Customers API like that."""
 
-    def make(settings=settings, database=database):
+    def make(settings=settings, database=service_databases["customers"]):
         current_clock.value = clock
         app = kept_app(customers.app.create_app, settings, database)
         return ContractClient(app, "customers", make_token())
@@ -95,10 +96,10 @@ def make_customers_api(settings, database, clock, make_token):
 
 
 @pytest.fixture
-def make_orders_api(settings, database, stub_customers, clock, make_token):
+def make_orders_api(settings, service_databases, stub_customers, clock, make_token):
     """`make_orders_api(settings=…, database=…)` returns a client of an Orders API like that."""
 
-    def make(settings=settings, database=database):
+    def make(settings=settings, database=service_databases["orders"]):
         current_clock.value, current_customers.value = clock, stub_customers
         app = kept_app(orders.app.create_app, settings, database, current_customers)
         return ContractClient(app, "orders", make_token())
@@ -222,11 +223,11 @@ def calls(customers_api, orders_api, factory, settings):
 
 
 @pytest.fixture
-def make_database(database_settings):
-    """`make_database(class, …)` returns a database of the test's own, closed at its end."""
+def make_database(service_settings):
+    """`make_database(class, …)` returns a database of the test's own, for Orders, closed at its end."""
     made = []
 
-    def make(kind=Database, settings=database_settings, **arguments):
+    def make(kind=Database, settings=service_settings["orders"], **arguments):
         made.append(kind(settings, **arguments))
         return made[-1]
 
@@ -236,11 +237,12 @@ def make_database(database_settings):
 
 
 @pytest.fixture
-def kill(other_connection):
-    """`kill(tx)` ends the connection of `tx` from outside."""
+def kill(service_settings):
+    """`kill(tx)` ends the connection of `tx`, which is of Orders, from outside."""
+    with connect(service_settings["orders"]) as connection:
 
-    def kill_connection_of(tx):
-        tx.execute("SELECT CONNECTION_ID() AS id")
-        other_connection.cursor().execute(f"KILL {tx.fetchone()['id']}")
+        def kill_connection_of(tx):
+            tx.execute("SELECT CONNECTION_ID() AS id")
+            connection.cursor().execute(f"KILL {tx.fetchone()['id']}")
 
-    return kill_connection_of
+        yield kill_connection_of

@@ -102,7 +102,7 @@ def make_desk(make_orders_api):  # noqa: F811
 
 
 @pytest.fixture
-def at_once(database):
+def at_once(service_databases):
     """`at_once(functions)` runs them all at the same moment and returns their results in order."""
 
     def run_at_once(functions):
@@ -111,7 +111,8 @@ def at_once(database):
         def run(function):
             # Connected before the barrier: a handshake takes longer than many a transaction, and
             # connections that open one after another would line the calls up.
-            database.read(lambda cursor: barrier.wait(TIMEOUT))
+            customers, orders = service_databases.values()
+            customers.read(lambda _: orders.read(lambda _: barrier.wait(TIMEOUT)))
             return function()
 
         with ThreadPoolExecutor(len(functions)) as threads:
@@ -205,12 +206,15 @@ def ledger(database):
 class Outsider:
     """A second program in the same database: takes locks, and keeps them as long as a test wants."""
 
-    def __init__(self, settings):
+    def __init__(self, settings, service_settings):
         self._schema = settings.name
         self._holder = connect(settings, database=settings.name)
         # Sees what is not committed yet, and so how far another transaction is.
         read_uncommitted = "SET SESSION transaction_isolation = 'READ-UNCOMMITTED'"
         self._watcher = connect(settings, database=settings.name, autocommit=True, init_command=read_uncommitted)
+        # MySQL shows an account what its own connections do.
+        accounts = {account.user: account for account in service_settings.values()}
+        self._colleagues = [connect(account, database=settings.name) for account in accounts.values()]
 
     def lock_product(self, product):
         """Lock a product's row until `release`, and change it in many small steps.
@@ -226,6 +230,15 @@ class Outsider:
         """Commit that nothing is left of a product, and let the locks go."""
         with self._holder.cursor() as cursor:
             cursor.execute("UPDATE products SET stock = 0 WHERE id = %s", (product["id"],))
+        self._holder.commit()
+
+    def delete_customer(self, customer):
+        """Delete a customer, and keep its row locked until `commit`."""
+        with self._holder.cursor() as cursor:
+            cursor.execute("UPDATE customers SET deleted_at = NOW(6) WHERE id = %s", (customer["id"],))
+
+    def commit(self):
+        """Commit everything, and let the locks go."""
         self._holder.commit()
 
     def read_slots(self, lock):
@@ -273,15 +286,20 @@ class Outsider:
     def _running(self):
         # What is seen ten times in a row waits: none of our statements takes as long as that, on a busy machine either.
         # Not information_schema.processlist: it breaks on the bytes of a fingerprint.
-        watcher = self._watcher.connection_id
+        show = "SHOW FULL PROCESSLIST"
         return {
             (row[0], row[7])
-            for row in self._watch("SHOW FULL PROCESSLIST")
-            if row[0] != watcher and row[3] == self._schema and row[7]
+            for colleague in self._colleagues
+            for row in self._ask(colleague, show)
+            if row[3] == self._schema and row[7] not in (None, show)
         }
 
     def _watch(self, query, *values) -> list[Any]:
-        with self._watcher.cursor(buffered=True) as cursor:
+        return self._ask(self._watcher, query, *values)
+
+    @staticmethod
+    def _ask(connection, query, *values) -> list[Any]:
+        with connection.cursor(buffered=True) as cursor:
             cursor.execute(query, values)
             return cursor.fetchall()
 
@@ -292,13 +310,13 @@ class Outsider:
             assert time.monotonic() < deadline, "what was waited for did not happen"
 
     def close(self):
-        self._holder.close()
-        self._watcher.close()
+        for client in (self._holder, self._watcher, *self._colleagues):
+            client.close()
 
 
 @pytest.fixture
-def outsider(database_settings):
-    outsider = Outsider(database_settings)
+def outsider(database_settings, service_settings):
+    outsider = Outsider(database_settings, service_settings)
     yield outsider
     outsider.close()
 

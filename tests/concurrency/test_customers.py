@@ -1,7 +1,13 @@
 """One customer, or one email, in the hands of many at the same moment."""
 
+import threading
+
+from common.auth import Origin
+from orders.order_workflows import create_order
 from tests.concurrency.answers import outcomes
-from tests.factories import unique
+from tests.concurrency.conftest import TIMEOUT
+from tests.contract_client import refusal
+from tests.factories import order_request, unique
 
 
 def test_changes_of_different_fields_are_all_there(customers_api, factory, at_once, ledger):
@@ -88,3 +94,52 @@ def test_orders_against_changes_and_the_delete_of_their_customer_do_not_fail(
 
     assert outcomes(ordered).keys() <= {201, "customer_not_found"}
     assert len(ledger.orders_of(customer)) == outcomes(ordered).get(201, 0) == 50 - ledger.stock(product)
+
+
+def test_order_whose_customer_was_deleted_while_it_waited_for_stock_is_404_and_takes_none(
+    make_waiting_desk, customers_api, factory, key, start, outsider, ledger
+):
+    desk, product, customer = make_waiting_desk(TIMEOUT), factory.make_product(), factory.make_customer()
+    outsider.lock_product(product)
+    order = start(lambda: desk.create(customer, {product["id"]: 1}, key))
+    outsider.wait_for_waiting(1)
+
+    deleted = customers_api.delete(f"/customers/{customer['id']}")
+    outsider.release()
+
+    assert deleted.status_code == 204
+    assert refusal(order.result(TIMEOUT)) == (404, "customer_not_found")
+    assert (ledger.orders_of(customer), ledger.stock(product), ledger.keys(key)) == ([], 100, 0)
+
+
+def test_order_waits_for_the_delete_of_its_customer(make_waiting_desk, factory, start, outsider, ledger):
+    desk, product, customer = make_waiting_desk(TIMEOUT), factory.make_product(), factory.make_customer()
+    outsider.delete_customer(customer)
+    order = start(lambda: desk.create(customer, {product["id"]: 1}))
+    outsider.wait_for_waiting(1)
+
+    outsider.commit()
+
+    assert refusal(order.result(TIMEOUT)) == (404, "customer_not_found")
+    assert (ledger.orders_of(customer), ledger.stock(product)) == ([], 100)
+
+
+def test_delete_waits_for_an_order_of_its_customer(
+    service_databases, customers_api, factory, settings, clock, start, outsider, ledger
+):
+    product, customer = factory.make_product(), factory.make_customer()
+    is_made, may_commit = threading.Event(), threading.Event()
+
+    def create_and_wait(tx):
+        create_order(tx, clock, customer, order_request(customer, (product, 1)), Origin("demo", "request"), settings)
+        is_made.set()
+        assert may_commit.wait(TIMEOUT)
+
+    order = start(lambda: service_databases["orders"].transact(create_and_wait))
+    assert is_made.wait(TIMEOUT)
+    delete = start(lambda: customers_api.delete(f"/customers/{customer['id']}"))
+    outsider.wait_for_waiting(1)
+    may_commit.set()
+
+    assert (order.result(TIMEOUT), delete.result(TIMEOUT).status_code) == (None, 204)
+    assert (len(ledger.orders_of(customer)), ledger.stock(product)) == (1, 99)

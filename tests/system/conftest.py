@@ -254,17 +254,8 @@ def make_function(unpacked, tmp_path_factory):
 @pytest.fixture(scope="session")
 def function_environ(stack):
     """The settings of a function that works with the stack's database and services, and nothing else."""
-    names = (
-        "APP_ENV",
-        "DB_HOST",
-        "DB_PORT",
-        "DB_USER",
-        "DB_PASSWORD",
-        "DB_NAME",
-        "CUSTOMERS_API_BASE",
-        "ORDERS_API_BASE",
-    )
-    return {name: stack.environ[name] for name in names if name in stack.environ}
+    settings = stack.environ.items()
+    return {name: text for name, text in settings if "DB_" in name or name.endswith("_API_BASE") or name == "APP_ENV"}
 
 
 @pytest.fixture(scope="session")

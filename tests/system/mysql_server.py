@@ -21,7 +21,7 @@ class OwnServer:
         self.home = home
         self.port = port
         own = {"MYSQL_HOME": str(home), "MYSQL_PORT": str(port)}
-        self.environ = {name: value for name, value in os.environ.items() if not name.startswith("DB_")} | own
+        self.environ = {name: value for name, value in os.environ.items() if "DB_" not in name} | own
 
     def __enter__(self):
         self.home.mkdir()

@@ -8,9 +8,10 @@ import sys
 import threading
 from typing import Any
 
-import mysql.connector
 import requests
 
+from common.config import load_database_settings
+from tests.conftest import connect as connect_with
 from tests.conftest import run_module
 from tests.system.conftest import ROOT, free_ports, wait_until
 
@@ -25,16 +26,10 @@ def prepare(environ):
         assert run.returncode == 0, run.stderr
 
 
-def connect(environ) -> Any:  # the driver's annotations take each row for several things
-    """Open another client's connection to the database of programs that run in `environ`."""
-    return mysql.connector.connect(
-        host=environ.get("DB_HOST") or "127.0.0.1",
-        port=int(environ.get("DB_PORT") or 33306),
-        user=environ.get("DB_USER") or "b2b",
-        password=environ.get("DB_PASSWORD") or "b2b-development",
-        database=environ["DB_NAME"],
-        use_pure=False,
-    )
+def connect(environ, service=""):
+    """Open another client's connection to the database of programs that run in `environ`, as a service or DB_USER."""
+    settings = load_database_settings(environ, service)
+    return connect_with(settings, database=settings.name)
 
 
 class Service:

@@ -37,7 +37,7 @@ def before():
 
 @pytest.fixture(scope="module")
 def services(server, tmp_path_factory, before):
-    environ = server.environ | server.login("b2b", "b2b-development") | {"DB_NAME": "b2b_away"}
+    environ = server.environ | {"DB_PORT": str(server.port), "DB_NAME": "b2b_away"}
     with Services(environ, tmp_path_factory.mktemp("services")) as services:
         before["ready"] = [readiness(service.base) for service in services.both]
         before["live"] = [service.get("/health/live") for service in services.both]
@@ -101,7 +101,7 @@ def test_write_on_a_read_only_database_is_503_and_the_next_connects_anew(server,
 
 
 def connections(cursor):
-    cursor.execute("SELECT id FROM information_schema.processlist WHERE user = 'b2b'")
+    cursor.execute("SELECT id FROM information_schema.processlist WHERE user = 'b2b_orders_api'")
     return {row[0] for row in cursor.fetchall()}
 
 

@@ -52,13 +52,15 @@ def test_crash_is_a_500_problem_and_the_next_event_is_answered(
     assert json.loads(results[0]["body"])["request_id"] in function.log()
 
 
-SECRETS = {name: f"{name}-of-a-test-0123456789abcdef" for name in ("JWT_SECRET", "SERVICE_TOKEN", "DB_PASSWORD")}
+_NAMES = ("JWT_SECRET", "SERVICE_TOKEN", "CUSTOMERS_DB_PASSWORD", "ORDERS_DB_PASSWORD")
+SECRETS = {name: f"{name}-of-a-test-0123456789abcdef" for name in _NAMES}
 PRODUCTION = {
     "APP_ENV": "production",
     "CUSTOMERS_API_BASE": "https://customers.example",
     "ORDERS_API_BASE": "https://orders.example",
     "DB_HOST": "127.0.0.1",
-    "DB_USER": "b2b",
+    "CUSTOMERS_DB_USER": "b2b_customers_api",
+    "ORDERS_DB_USER": "b2b_orders_api",
     **SECRETS,
 }
 

@@ -30,6 +30,18 @@ def test_root_comes_through_the_socket_only_and_the_folder_is_closed(own_server)
     assert (own_server.home / "data").stat().st_mode & 0o077 == 0
 
 
+def test_server_that_runs_already_gets_the_accounts_that_it_lacks(own_server):
+    with own_server.root() as cursor:
+        cursor.execute("DROP USER 'b2b_orders_api'@'127.0.0.1', 'b2b_orders_api'@'localhost'")
+
+    start = own_server.run("start")
+    run = own_server.run(
+        "client", "-BN", "--user=b2b_orders_api", "--database=information_schema", stdin="SELECT CURRENT_ROLE();"
+    )
+
+    assert (start.returncode, run.stdout) == (0, "`b2b_orders`@`%`\n"), start.stderr + run.stderr
+
+
 # --- starting, stopping, killing, destroying -------------------------------------------
 
 

@@ -21,7 +21,8 @@ ELSEWHERE = {"CUSTOMERS_API_BASE": "https://customers.example", "ORDERS_API_BASE
 ON_LAMBDA = {
     "SERVICES": "lambda",
     "DB_HOST": "b2b.cluster.example",
-    "DB_USER": "b2b",
+    "CUSTOMERS_DB_USER": "b2b_customers_api",
+    "ORDERS_DB_USER": "b2b_orders_api",
     "DB_TLS_CA": certifi.where(),
     "VPC_SUBNET_IDS": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
     "VPC_SECURITY_GROUP_IDS": "sg-0123456789abcdef0",
@@ -29,6 +30,7 @@ ON_LAMBDA = {
 }
 # What must not get into a template, whoever exports it.
 LEAKS = {"JWT_SECRET": "leak" * 10, "SERVICE_TOKEN": "Leak" * 10, "DB_PASSWORD": "LEAK" * 10}
+LEAKS |= {"CUSTOMERS_DB_PASSWORD": "lEAK" * 10, "ORDERS_DB_PASSWORD": "leAK" * 10}
 GATEWAY_SECONDS = 29
 
 
@@ -152,7 +154,8 @@ def test_each_function_has_a_role_of_its_own_without_a_wildcard_that_lambda_alon
 def test_secrets_are_references_and_nowhere_in_clear(template, folder):
     for name, function in functions(template).items():
         variables = function["Environment"]["Variables"]
-        secrets = ["JWT_SECRET", "SERVICE_TOKEN"] + ["DB_PASSWORD"] * (name != "orchestrator")
+        secrets = ["JWT_SECRET", "SERVICE_TOKEN"] + [f"{name.upper()}_DB_PASSWORD"] * (name != "orchestrator")
+        assert [secret for secret in LEAKS if secret in variables] == secrets
         for secret in secrets:
             assert variables[secret] == "{{resolve:secretsmanager:b2b-orders/prod:SecretString:" + secret + "}}"
         assert variables["APP_ENV"] == "production"
@@ -174,7 +177,8 @@ def test_services_alone_reach_mysql_and_have_bounded_instances(folders):
             "SubnetIds": {"Fn::Split": [",", ON_LAMBDA["VPC_SUBNET_IDS"]]},
             "SecurityGroupIds": {"Fn::Split": [",", ON_LAMBDA["VPC_SECURITY_GROUP_IDS"]]},
         }
-        database = {"DB_HOST": "b2b.cluster.example", "DB_PORT": "3306", "DB_USER": "b2b", "DB_NAME": "b2b"}
+        user = "ORDERS_DB_USER" if name == "orders" else "CUSTOMERS_DB_USER"
+        database = {"DB_HOST": "b2b.cluster.example", "DB_PORT": "3306", user: ON_LAMBDA[user], "DB_NAME": "b2b"}
         database |= {"DB_TLS_CA": "/var/task/database-ca.pem", "DB_TLS": ""}  # where Lambda unpacks a zip
         assert database.items() <= function["Environment"]["Variables"].items()
 
@@ -278,7 +282,7 @@ WRONG_ADDRESSES = {"CUSTOMERS_API_BASE": "http://customers.example", "ORDERS_API
     ("right", "wrong"),
     [
         ({}, dict.fromkeys(ELSEWHERE, "")),
-        (ON_LAMBDA, {"DB_USER": "", "VPC_SECURITY_GROUP_IDS": ""}),
+        (ON_LAMBDA, {"ORDERS_DB_USER": "", "VPC_SECURITY_GROUP_IDS": ""}),
         (ON_LAMBDA, WRONG),
         (ELSEWHERE, WRONG_ADDRESSES),
         # What the programs themselves would refuse.

@@ -140,6 +140,37 @@ def test_setting_without_a_default_is_asked_for(load, environ, name):
     assert message_of(load, {**environ, name: ""}) == f"{name} is not set"
 
 
+OWN = {"ORDERS_DB_USER": "shop", "ORDERS_DB_PASSWORD": "its-own-password"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "login"),
+    [
+        ({}, ("b2b_orders_api", config.DEVELOPMENT_DB_PASSWORD, False)),
+        (PRODUCTION_DATABASE, ("app", PRODUCTION_DATABASE["DB_PASSWORD"], True)),
+        ({**PRODUCTION_DATABASE, **OWN}, ("shop", "its-own-password", False)),
+        # It needs nobody else's.
+        ({**PRODUCTION_DATABASE, **OWN, "DB_USER": "", "DB_PASSWORD": ""}, ("shop", "its-own-password", False)),
+    ],
+    ids=["private server", "no account of its own", "its own", "its own alone"],
+)
+def test_service_logs_in_with_its_own_account_if_it_has_one(environ, login):
+    settings = load_database_settings(environ, "orders")
+
+    assert (settings.user, settings.password, settings.is_shared) == login
+
+
+@pytest.mark.parametrize(
+    ("password", "said"), [("", "is not set"), (config.DEVELOPMENT_DB_PASSWORD, "begins like the development value")]
+)
+def test_service_with_an_account_needs_a_password_for_it(password, said):
+    environ = {**PRODUCTION_DATABASE, **OWN, "ORDERS_DB_PASSWORD": password}
+
+    message = message_of(lambda environ: load_database_settings(environ, "orders"), environ)
+
+    assert message.startswith(f"ORDERS_DB_PASSWORD {said}")
+
+
 @pytest.mark.parametrize(("environ", "port"), [({}, 33306), (PRODUCTION_DATABASE, 3306)])
 def test_port_is_the_private_servers_only_without_a_host(environ, port):
     assert load_database_settings(environ).port == port

@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 
 from aws.package import own_files, runtime
 from common import config, documentation, gunicorn_conf
-from common.config import ConfigError, load_database_settings, load_settings
+from common.config import load_database_settings, load_settings
 from tests.conftest import ROOT, run_module
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -42,7 +42,8 @@ class Asked(dict):
 def settings_of_the_code():
     environ = Asked()
     load_settings(environ)
-    load_database_settings(environ)
+    for service in ("", "customers", "orders"):
+        load_database_settings(environ, service)
     return environ.names
 
 
@@ -55,7 +56,7 @@ def environment_of(service, **environ):
     """Return what compose gives to a service; a file that it mounts is named as on this machine."""
     mounted = {
         f"/run/secrets/{name}": interpolated(COMPOSE["secrets"][name]["file"], environ)
-        for name in SERVICES[service]["secrets"]
+        for name in SERVICES[service].get("secrets", ())
     }
     values = {name: interpolated(value, environ) for name, value in SERVICES[service]["environment"].items()}
     return {name: mounted.get(value, value) for name, value in values.items()}
@@ -98,12 +99,31 @@ def test_compose_takes_every_setting_from_the_environment_but_those_that_contain
     assert taken == settings_of_the_code - SET_BY_COMPOSE
 
 
-@pytest.mark.parametrize("service", [name for name in OURS if name != "orchestrator"])
-def test_programs_start_with_nothing_set(service):
-    settings = load_settings(environment_of(service))
+# Which accounts a container knows: its own.
+ACCOUNTS = {"": "b2b", "customers": "b2b_customers_api", "orders": "b2b_orders_api"}
+KNOWN = {
+    "customers": ["customers"],
+    "orders": ["orders"],
+    "migrate": [""],
+    "seed": [""],
+    "orchestrator": [],
+    "settings": [*ACCOUNTS],
+    "accounts": [*ACCOUNTS],
+}
 
-    assert settings.jwt_secrets == load_settings({}).jwt_secrets
-    assert load_database_settings(environment_of(service)).password == config.DEVELOPMENT_DB_PASSWORD
+
+@pytest.mark.parametrize(("container", "accounts"), KNOWN.items())
+def test_programs_start_with_nothing_set_and_know_their_own_account_only(container, accounts):
+    environ = environment_of(container)
+    # `accounts` is no program of ours: it gets the development values written down.
+    own = {"DB_HOST": "mysql", "APP_ENV": "development", "DB_TLS": "off", **environ}
+    logins = [load_database_settings(own, account) for account in accounts]
+
+    assert load_settings(own).jwt_secrets == load_settings({}).jwt_secrets
+    assert [(login.user, login.password) for login in logins] == [
+        (ACCOUNTS[account], config.DEVELOPMENT_DB_PASSWORD) for account in accounts
+    ]
+    assert len([name for name in environ if name.endswith("DB_PASSWORD")]) == len(accounts)
 
 
 @pytest.mark.parametrize("missing", config.SECRETS)
@@ -111,8 +131,10 @@ def test_production_starts_nothing_with_a_development_value(tmp_path, missing):
     files = secret_files(tmp_path, **OWN_SECRETS | {missing: ""})
     environ = environment_of("settings", APP_ENV="production", **files)
 
-    with pytest.raises(ConfigError, match=f"^{missing} is not set"):
-        tuple(load(environ) for load in (load_settings, load_database_settings))
+    check = run_module("sql.check_account", environ=os.environ | environ)
+
+    assert check.returncode == 78
+    assert check.stderr.startswith(f"configuration: {missing} is not set")
     # Everything else waits for the service that checks them, MySQL and its new data as well.
     assert SERVICES["settings"]["command"] == ["python", "-m", "sql.check_account"]
     assert SERVICES["mysql"]["depends_on"] == {"settings": {"condition": "service_completed_successfully"}}
@@ -126,10 +148,12 @@ def test_production_starts_nothing_with_a_development_value(tmp_path, missing):
         ({"DB_PASSWORD": "it's"}, 78, "configuration: DB_PASSWORD "),
         ({"DB_PASSWORD": r"a\b"}, 78, "configuration: DB_PASSWORD "),
         ({"DB_PASSWORD": "a\nb"}, 78, "configuration: DB_PASSWORD "),
+        ({"ORDERS_DB_USER": "b2b_orders"}, 78, "configuration: ORDERS_DB_USER "),
+        ({"CUSTOMERS_DB_USER": "shop", "ORDERS_DB_USER": "shop"}, 78, "configuration: ORDERS_DB_USER "),
         ({"DB_USER": "b2b-1", "DB_PASSWORD": 'a"b`c;d/*$e #f--%é'}, 0, ""),
     ],
 )
-def test_account_that_the_mysql_image_would_fail_to_make_is_refused(account, status, said):
+def test_account_that_could_not_be_made_is_refused(account, status, said):
     check = run_module("sql.check_account", environ=os.environ | environment_of("settings", **account))
 
     assert (check.returncode, check.stderr.partition("must")[0]) == (status, said)

@@ -1,8 +1,13 @@
 """The documentation page's files: a service that lacks one does not start, and says which."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from common import documentation, gunicorn_conf
+
+# What gunicorn hands over.
+ORDERS = SimpleNamespace(app=SimpleNamespace(app_uri="orders.app:get_app()"))
 
 
 @pytest.fixture
@@ -14,7 +19,7 @@ def incomplete(monkeypatch, tmp_path):
 
 def test_gunicorn_does_not_start_without_them_and_says_in_one_line_what_to_do(incomplete, capsys):
     with pytest.raises(SystemExit) as caught:
-        gunicorn_conf.on_starting(None)
+        gunicorn_conf.on_starting(ORDERS)
 
     assert caught.value.code == 78
     assert capsys.readouterr().err == (
@@ -26,4 +31,4 @@ def test_gunicorn_does_not_start_without_them_and_says_in_one_line_what_to_do(in
 def test_gunicorn_starts_without_them_where_the_page_is_off(incomplete, monkeypatch):
     monkeypatch.setattr("common.config.read_environment", lambda: {"API_DOCS": "off"})
 
-    assert gunicorn_conf.on_starting(None) is None
+    assert gunicorn_conf.on_starting(ORDERS) is None
