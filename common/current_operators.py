@@ -51,6 +51,7 @@ class CurrentOperators:
         """
         row = self._current(KEPT).get(username) or self._current(PAUSE).get(username)
         if row is None:
+            log.warning("a program was refused: it names no operator")
             raise CallerNotAllowed("X-On-Behalf-Of names no operator.")
         if not row["active"] or (token_version is not None and _has_ended(row, token_version)):
             raise TokenRevoked()

@@ -1,6 +1,7 @@
 """Scopes, the two kinds of callers, and the name that the audit trail shows."""
 
 import dataclasses
+import logging
 
 import pytest
 
@@ -27,6 +28,20 @@ NOT_FOR_PROGRAMS = [
     ("orders_api", "GET", "/products"),
     ("orders_api", "GET", "/products/1"),
 ]
+
+
+def test_each_403_is_a_line_in_the_log(orders_api, customers_api, make_token, service_token, caplog):
+    with caplog.at_level(logging.WARNING):
+        orders_api.post("/products", json={}, token=make_token("eve", "viewer"))
+        customers_api.get("/customers", token=service_token)
+        orders_api.get("/orders", token=service_token, headers={"X-On-Behalf-Of": "nobody"})
+
+    lines = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
+    assert lines == [
+        "create_product refused: eve has no scope products:write",
+        "list_customers refused: service is no caller of it",
+        "a program was refused: it names no operator",
+    ]
 
 
 @pytest.mark.parametrize(("api", "method", "path"), WRITES)

@@ -1,5 +1,6 @@
 """`python -m customers.operators`: who is added with it can log in, and nobody reads the password."""
 
+import time
 import uuid
 
 import jwt
@@ -7,6 +8,7 @@ import pytest
 import requests
 
 from tests.conftest import run_module
+from tests.system.conftest import wait_until
 
 PASSWORD = "correct horse battery"
 
@@ -84,4 +86,39 @@ def test_refusal_is_one_line_and_adds_nobody(stack, username, name, role, stdin,
     assert len(run.stderr.splitlines()) == 1
     assert word in run.stderr
     assert PASSWORD not in run.stderr
+    assert log_in(stack, username, PASSWORD).status_code == 401
+
+
+@pytest.fixture
+def admin(stack, username):
+    """A session of an admin."""
+    add(stack, f"{username}-admin", "admin")
+    session = requests.Session()
+    token = log_in(stack, f"{username}-admin", PASSWORD).json()["token"]
+    session.headers["Authorization"] = f"Bearer {token}"
+    return session
+
+
+def test_deactivated_operator_is_out_within_a_minute_in_every_worker_and_the_orchestrator(stack, username, admin):
+    add(stack, username, "operator")
+    headers = {"Authorization": f"Bearer {log_in(stack, username, PASSWORD).json()['token']}"}
+    order = {"customer_id": 1, "items": [{"product_id": 3, "qty": 1}]}
+
+    def codes():
+        """Ask each service ten times, each time on a new connection, and the orchestrator once."""
+        urls = [f"{stack.customers}/customers", f"{stack.orders}/orders"] * 10
+        answers = [requests.get(url, headers=headers, timeout=30) for url in urls]
+        url = f"{stack.orchestrator}/orchestrator/create-and-confirm-order"
+        body = {**order, "idempotency_key": uuid.uuid4().hex}
+        answers.append(requests.post(url, json=body, headers=headers, timeout=30))
+        return {(answer.status_code, answer.json().get("code")) for answer in answers}
+
+    assert codes() == {(200, None), (201, None)}
+    change = admin.patch(f"{stack.customers}/operators/{username}", json={"active": False}, timeout=30)
+    began = time.monotonic()
+
+    wait_until(lambda: codes() == {(401, "token_revoked")})
+
+    assert change.status_code == 200
+    assert time.monotonic() - began < 60
     assert log_in(stack, username, PASSWORD).status_code == 401
