@@ -58,24 +58,20 @@ class CurrentOperators:
         return program.acting_for(username, frozenset(ROLES[row["role"]]))
 
     def _current(self, kept):
+        if _is_within(kept, self._read_at, self._clock()):
+            return self._rows
         # One thread reads for all. The others go on with what is known, unless that is too old: then they wait for it.
-        is_stale = self._is_older(STALE, self._read_at)
-        if (is_stale or self._is_due(kept)) and self._reading.acquire(blocking=is_stale):
+        is_stale = not _is_within(STALE, self._read_at, self._clock())
+        if self._reading.acquire(blocking=is_stale):
             try:
-                if self._is_due(kept):  # still
+                now = self._clock()
+                if not _is_within(kept, self._read_at, now) and not _is_within(PAUSE, self._tried_at, now):
                     self._read()
             finally:
                 self._reading.release()
-        if self._is_older(STALE, self._read_at):
+        if not _is_within(STALE, self._read_at, self._clock()):
             raise DatabaseUnavailable()
         return self._rows
-
-    def _is_due(self, kept):
-        return self._is_older(kept, self._read_at) and self._is_older(PAUSE, self._tried_at)
-
-    def _is_older(self, age, then):
-        # What is of the future is old as well: the machine's clock was set back.
-        return not timedelta() <= self._clock() - then <= age
 
     def _read(self):
         self._tried_at = self._clock()
@@ -86,6 +82,11 @@ class CurrentOperators:
             return
         self._rows = {row["username"]: row for row in rows}
         self._read_at = self._tried_at
+
+
+def _is_within(age, then, now):
+    # What is of the future is not: the machine's clock was set back.
+    return timedelta() <= now - then <= age
 
 
 def _has_ended(row, token_version):
