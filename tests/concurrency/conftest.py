@@ -279,11 +279,11 @@ class Outsider:
         query = "SELECT 1 FROM products WHERE id = %s FOR UPDATE SKIP LOCKED"
         self._wait_until(lambda: not self._watch(query, product["id"]))
 
-    def wait_for_waiting(self, count):
-        """Wait until this many connections to this schema wait for a lock, whichever it is."""
-        self._wait_until(lambda: len(set.intersection(*(self._running() for _ in range(10)))) >= count)
+    def wait_for_waiting(self, count, statement=""):
+        """Wait until this many connections to this schema wait for a lock, in a statement with that text."""
+        self._wait_until(lambda: len(set.intersection(*(self._running(statement) for _ in range(10)))) >= count)
 
-    def _running(self):
+    def _running(self, statement):
         # What is seen ten times in a row waits: none of our statements takes as long as that, on a busy machine either.
         # Not information_schema.processlist: it breaks on the bytes of a fingerprint.
         show = "SHOW FULL PROCESSLIST"
@@ -291,7 +291,7 @@ class Outsider:
             (row[0], row[7])
             for colleague in self._colleagues
             for row in self._ask(colleague, show)
-            if row[3] == self._schema and row[7] not in (None, show)
+            if row[3] == self._schema and row[7] not in (None, show) and statement in row[7]
         }
 
     def _watch(self, query, *values) -> list[Any]:
