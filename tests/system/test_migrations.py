@@ -12,7 +12,7 @@ from tests.system.services import connect
 
 APPLIED = (
     "applied 0001_schema.sql, 0002_search_rest.sql, 0003_search_entries.sql, 0004_key_etag.sql, 0005_finding.sql,"
-    " 0006_search_characters.sql."
+    " 0006_search_characters.sql, 0007_operators.sql."
 )
 NOTHING = "nothing to apply."
 FILES = sorted((ROOT / "sql" / "migrations").glob("*.sql"))
