@@ -133,7 +133,7 @@ class ContractMiddleware:
         gunicorn would read it after the answer. The next request may have come by then: gunicorn
         reads a part of that one, too, and leaves it until more bytes come.
         """
-        if resp.status == falcon.HTTP_408:
+        if resp.status_code == problems.RequestTimeout.status:
             return  # it would stop again
         with suppress(Exception):  # the client has stopped in the middle, or its chunks make no sense
             for _ in range(16):  # a megabyte; whoever sends more finds the connection closed

@@ -156,3 +156,23 @@ def test_plus_that_became_a_space_is_explained(orders_api):
     response = orders_api.get("/orders", query_string="from=2026-01-01T00:00:00+02:00")
 
     assert "%2B" in response.json["errors"][0]["detail"]
+
+
+class Stalled:
+    """A body that stops coming."""
+
+    def __init__(self):
+        self.reads = 0
+
+    def read(self, size):
+        self.reads += 1
+        raise BlockingIOError
+
+
+def test_body_that_stops_coming_is_waited_for_once(customers_api):
+    body = Stalled()
+    headers = {"Content-Type": "application/json", "Content-Length": "10"}
+
+    response = customers_api.post("/customers", headers=headers, extras={"wsgi.input": body})
+
+    assert (refusal(response), body.reads) == ((408, "request_timeout"), 1)
