@@ -13,6 +13,7 @@ def v1(**overrides):
     return {
         "httpMethod": "POST",
         "path": "/orchestrator/x",
+        "requestContext": {"identity": {"sourceIp": "192.0.2.7"}},
         "headers": {"Content-Type": "application/json", "X-Request-ID": "abc"},
         "multiValueQueryStringParameters": {"a": ["1", "2"], "b": ["x y"]},
         "body": BODY,
@@ -27,7 +28,7 @@ def v2(**overrides):
         "rawPath": "/orchestrator/x",
         "rawQueryString": "a=1&a=2&b=x+y",
         "headers": {"content-type": "application/json", "x-request-id": "abc"},
-        "requestContext": {"http": {"method": "POST", "path": "/orchestrator/x"}, "stage": "$default"},
+        "requestContext": {"http": {"method": "POST", "path": "/", "sourceIp": "192.0.2.7"}, "stage": "$default"},
         "body": BODY,
         "isBase64Encoded": False,
         **overrides,
@@ -39,7 +40,7 @@ def test_both_formats_give_the_same_request():
 
     assert request == read_event(v2())
     assert (request.method, request.path, request.query_string) == ("POST", "/orchestrator/x", "a=1&a=2&b=x+y")
-    assert request.body == BODY.encode()
+    assert (request.body, request.address) == (BODY.encode(), "192.0.2.7")
 
 
 @pytest.mark.parametrize("event", [v1, v2])
