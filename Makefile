@@ -35,7 +35,7 @@ run: $(INSTALLED) ## Run the three programs with demo data until Ctrl-C
 	@exec python -m dev.stack run
 
 test: $(INSTALLED) .venv/lambda/installed $(TEST_TOOLS) ## Run every test on a real MySQL (ARGS="-k name" for some)
-	@exec python -m dev.stack test $(ARGS)
+	@exec python -m dev.stack test $(if $(ARGS),$(ARGS),--numprocesses=2 --dist=loadgroup)
 
 mutants: $(INSTALLED) ## Put deliberate faults into the code; the tests must notice each (ONLY="part of a name" for some)
 	@exec python -m dev.stack mutants $(if $(ONLY),"$(ONLY)")

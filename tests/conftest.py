@@ -6,7 +6,6 @@ import pathlib
 import socket
 import subprocess
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -51,9 +50,10 @@ def connect(settings, **options) -> Any:  # the driver's annotations take each r
 
 @pytest.fixture(scope="session")
 def database_settings():
-    """A freshly migrated schema, named after DB_NAME with `_test`; one test run at a time."""
+    """A freshly migrated schema, named after DB_NAME with `_test` and the half; one test run at a time."""
     environ = config.read_environment()
-    environ["DB_NAME"] = config.load_database_settings(environ).name + "_test"
+    half = environ.get("PYTEST_XDIST_WORKER", "")
+    environ["DB_NAME"] = f"{config.load_database_settings(environ).name}_test{half}"
     settings = config.load_database_settings(environ)
     connection = connect(settings)
     cursor = connection.cursor(buffered=True)
@@ -142,24 +142,14 @@ def clock():
     return Clock()
 
 
-# --- what takes long, and needs nothing of the tests -----------------------------------
-
-AHEAD: dict[str, Future] = {}  # name -> what is under way
+# --- two halves at once ----------------------------------------------------------------
 
 
-def ahead(name, work):
-    """Return what `work()` does; the whole suite's run has begun it by then, beside the first tests."""
-    return AHEAD[name].result() if name in AHEAD else work()
-
-
-def pytest_collection_finish(session):
-    """Begin it, unless the command line chose some tests."""
-    if is_whole(session.config):
-        from tests.system import conftest, test_lint  # noqa: PLC0415 - they import this module
-
-        pool = ThreadPoolExecutor(1)
-        AHEAD["zips"] = pool.submit(conftest.build_zips)
-        AHEAD["lint"] = pool.submit(test_lint.lint_everything)
+def pytest_collection_modifyitems(items):
+    """Name the half that a test is in, for `--dist=loadgroup`: the running programs, or all else. Each is a process."""
+    for item in items:
+        half = "system" if item.path.is_relative_to(ROOT / "tests" / "system") else "rest"
+        item.add_marker(pytest.mark.xdist_group(half))
 
 
 # --- every problem code is reached -----------------------------------------------------
@@ -171,9 +161,25 @@ def is_whole(config):
     return config.args_source is config.ArgsSource.TESTPATHS and not any(map(config.getoption, choices))
 
 
+class Halves:
+    """What the process that starts the two halves hears from them; it runs no test itself."""
+
+    def pytest_testnodedown(self, node, error):
+        """Take over the codes that a half has seen."""
+        CODES_SEEN.update(getattr(node, "workeroutput", {}).get("codes", ()))
+
+
+def pytest_configure(config):
+    """Listen, in the process that has the halves."""
+    if config.pluginmanager.hasplugin("dsession"):
+        config.pluginmanager.register(Halves())
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session, exitstatus):
     """Fail the whole suite's run if no test has seen some problem code."""
     yield  # the terminal's summary
-    if exitstatus == 0 and is_whole(session.config) and (missing := REGISTRY.keys() - CODES_SEEN):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["codes"] = sorted(CODES_SEEN)
+    elif exitstatus == 0 and is_whole(session.config) and (missing := REGISTRY.keys() - CODES_SEEN):
         pytest.exit(f"no test has seen the problem codes {sorted(missing)}", returncode=1)

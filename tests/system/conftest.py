@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -29,7 +28,6 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from aws import package
-from tests.conftest import ahead
 from tests.system.gateway import Gateway
 from tests.system.lambda_runtime import LambdaFunction
 from tests.system.mysql_server import OwnServer
@@ -212,19 +210,11 @@ WAYS = {
 }
 
 
-def build_zips():
-    """Return (a folder that goes with the object, {function: its zip}), built as `make package` builds them."""
-    folder = tempfile.TemporaryDirectory()
-    directory, machine, authority = pathlib.Path(folder.name), platform.machine(), certifi.where()
-    return folder, {name: package.build(name, directory, machine, authority) for name in package.FUNCTIONS}
-
-
 @pytest.fixture(scope="session")
-def zips():
-    """{function: its zip}."""
-    folder, paths = ahead("zips", build_zips)
-    with folder:
-        yield paths
+def zips(tmp_path_factory):
+    """{function: its zip}, built as `make package` builds them."""
+    directory, machine, authority = tmp_path_factory.mktemp("zips"), platform.machine(), certifi.where()
+    return {name: package.build(name, directory, machine, authority) for name in package.FUNCTIONS}
 
 
 @pytest.fixture(scope="session")
