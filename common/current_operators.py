@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from common.auth import ROLES, Caller
 from common.connection import Cursor, Row
 from common.database import Database
-from common.problems import CallerNotAllowed, DatabaseUnavailable, Problem, TokenRevoked
+from common.problems import CallerNotAllowed, Problem, TokenRevoked
 from common.times import Clock
 
 log = logging.getLogger(__name__)
@@ -58,30 +58,26 @@ class CurrentOperators:
         return program.acting_for(username, frozenset(ROLES[row["role"]]))
 
     def _current(self, kept):
-        if _is_within(kept, self._read_at, self._clock()):
+        now = self._clock()
+        if _is_within(kept, self._read_at, now):
             return self._rows
-        # One thread reads for all. The others go on with what is known, unless that is too old: then they wait for it.
-        is_stale = not _is_within(STALE, self._read_at, self._clock())
-        if self._reading.acquire(blocking=is_stale):
+        if not _is_within(STALE, self._read_at, now):
+            # Every thread for itself. The database bounds how many wait while it hangs, which a lock here would not.
+            self._read()
+        elif not _is_within(PAUSE, self._tried_at, now) and self._reading.acquire(blocking=False):
+            # One thread for all. The others go on with what is known.
             try:
-                now = self._clock()
-                if not _is_within(kept, self._read_at, now) and not _is_within(PAUSE, self._tried_at, now):
-                    self._read()
+                self._read()
+            except Problem as ex:
+                log.warning("operators were not read: %s", ex.code)
             finally:
                 self._reading.release()
-        if not _is_within(STALE, self._read_at, self._clock()):
-            raise DatabaseUnavailable()
         return self._rows
 
     def _read(self):
-        self._tried_at = self._clock()
-        try:
-            rows = self._database.read(_select_operators)
-        except Problem as ex:
-            log.warning("operators were not read: %s", ex.code)
-            return
-        self._rows = {row["username"]: row for row in rows}
-        self._read_at = self._tried_at
+        now = self._tried_at = self._clock()
+        self._rows = {row["username"]: row for row in self._database.read(_select_operators)}
+        self._read_at = now
 
 
 def _is_within(age, then, now):

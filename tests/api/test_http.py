@@ -165,7 +165,7 @@ class Stalled(io.BytesIO):
 
     reads = 0
 
-    def read(self, size=-1):
+    def read(self, size=-1, /):
         self.reads += 1
         raise BlockingIOError
 

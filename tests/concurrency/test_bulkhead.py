@@ -6,6 +6,8 @@ import time
 import pytest
 
 from common import database as database_module
+from common.auth import Caller
+from common.current_operators import CurrentOperators
 from common.problems import Busy, DatabaseUnavailable
 from tests.concurrency.conftest import TIMEOUT
 
@@ -80,3 +82,17 @@ def test_database_that_hangs_is_unavailable_at_once(make_database, silent_settin
     assert time.monotonic() - started < 10 * database_module.CONNECTION_WAIT_SECONDS
     with pytest.raises(DatabaseUnavailable):
         hanging.result(TIMEOUT)
+
+
+def test_who_may_act_is_asked_by_no_more_threads_than_there_are_connections(narrow, hold, clock, monkeypatch):
+    monkeypatch.setattr(database_module, "CONNECTION_WAIT_SECONDS", 0.1)
+    operators, caller = CurrentOperators(narrow, clock), Caller("operatorToken", "maria")
+    released, holder = hold(narrow)
+
+    for _ in range(2):  # the second one asks as soon as the first was refused
+        with pytest.raises(Busy):
+            operators.require_current(caller)
+    released.set()
+    holder.result(TIMEOUT)
+
+    operators.require_current(caller)
