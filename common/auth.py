@@ -141,9 +141,11 @@ class Authenticator:
                 options={"require": ["iss", "aud", "sub", "iat", "exp", "jti", "scope"]},
             )
             scopes = frozenset(claims["scope"].split())
-            caller = Caller("operatorToken", claims["sub"], scopes, int(claims.get("ver", FIRST_TOKEN_VERSION)))
-            return caller, int(claims["exp"])
-        except (jwt.PyJWTError, KeyError, AttributeError, TypeError, ValueError, RecursionError) as ex:
+            version = claims.get("ver", FIRST_TOKEN_VERSION)
+            if type(version) is not int:
+                raise InvalidToken()
+            return Caller("operatorToken", claims["sub"], scopes, version), int(claims["exp"])
+        except (jwt.PyJWTError, KeyError, AttributeError, ValueError, RecursionError) as ex:
             # RecursionError: a header of nothing but brackets; the rest: fields of odd types.
             raise InvalidToken() from ex
 

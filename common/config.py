@@ -26,6 +26,7 @@ PUBLISHED = ("development-only-", DEVELOPMENT_DB_PASSWORD)
 # Characters. Random secrets have more: of those with 32 hexadecimal digits one in ten thousand hasn't.
 MIN_DISTINCT = 10
 MIN_PASSWORD_LENGTH = 12
+MIN_DISTINCT_IN_PASSWORD = 6
 
 # HS256 needs a key at least as long as its hash (RFC 7518, section 3.2).
 MIN_SECRET_BYTES = 32
@@ -152,10 +153,9 @@ def load_database_settings(environ: Mapping[str, str], service: str = "") -> Dat
     )
     if not development:
         _refuse_published(f"{account}_PASSWORD", settings.password)
-        if len(settings.password) < MIN_PASSWORD_LENGTH:
-            raise ConfigError(
-                f"{account}_PASSWORD must be at least {MIN_PASSWORD_LENGTH} characters long in production"
-            )
+        if len(set(settings.password)) < MIN_DISTINCT_IN_PASSWORD or len(settings.password) < MIN_PASSWORD_LENGTH:
+            form = f"{MIN_PASSWORD_LENGTH} characters at least, {MIN_DISTINCT_IN_PASSWORD} different ones"
+            raise ConfigError(f"{account}_PASSWORD must have {form}, in production")
     return settings
 
 
@@ -197,12 +197,12 @@ def _refuse_published(name, value):
 
 
 def _secret_in_file(environ, name):
-    """Return what is in the file that NAME_FILE names, without the newline at its end; None without such a setting."""
+    """Return what is in the file that NAME_FILE names, without newlines at its end; None without such a setting."""
     path = environ.get(f"{name}_FILE")
     if not path:
         return None
     try:
-        value = pathlib.Path(path).read_text(encoding="utf-8").removesuffix("\n")
+        value = pathlib.Path(path).read_text(encoding="utf-8").rstrip("\n")
     except OSError as ex:
         raise ConfigError(f"{name}_FILE can't be read: {ex.strerror}") from None
     except UnicodeDecodeError:

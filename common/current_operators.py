@@ -19,7 +19,7 @@ KEPT = timedelta(seconds=15)
 # While the database doesn't answer, what was read last counts for this long. Within a minute a token is revoked, or
 # nobody gets in.
 STALE = timedelta(seconds=60)
-# Between two reads for a name that isn't there, or after one that failed.
+# Before the next read after one that failed.
 PAUSE = timedelta(seconds=1)
 
 _NEVER = datetime.min  # noqa: DTZ901 - all our times are in UTC, without a zone
@@ -49,7 +49,10 @@ class CurrentOperators:
 
         Raises `CallerNotAllowed` for a name that is no operator's, `TokenRevoked` for one that may not act (any more).
         """
-        row = self._current(KEPT).get(username) or self._current(PAUSE).get(username)
+        row = self._current(KEPT).get(username)
+        if row is None or (token_version or 0) > row["token_version"]:
+            self._read()  # it was added or changed since
+            row = self._rows.get(username)
         if row is None:
             log.warning("a program was refused: it names no operator")
             raise CallerNotAllowed("X-On-Behalf-Of names no operator.")

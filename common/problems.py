@@ -81,7 +81,7 @@ InvalidToken = _problem(
 TokenRevoked = _problem(
     401,
     "token_revoked",
-    "The operator's tokens were ended: by a log-out, another password or role, or for good. Log in again.",
+    "The operator's tokens were ended: by a log-out, another role or password, or since it may log in no more.",
     challenge='Bearer realm="b2b", error="invalid_token"',
 )
 InvalidCredentials = _problem(

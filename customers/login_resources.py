@@ -55,7 +55,8 @@ class Password:
         operator = self.logins.check(body["username"], body["password"], self.addresses.of(req))
         operator_workflows.require_fit("#/new_password", body["new_password"], operator["username"])
         password_hash = passwords.hash_password(body["new_password"])
-        self.database.transact(operator_workflows.set_password, self.clock, operator["username"], password_hash)
+        name, old_hash = operator["username"], operator["password_hash"]
+        self.database.transact(operator_workflows.set_password, self.clock, name, old_hash, password_hash)
         resp.status = falcon.HTTP_204
 
 

@@ -16,8 +16,21 @@ def buckets(name: str, address: str) -> dict[str, bytes]:
     return {kind: hashlib.sha256(text.encode()).digest() for kind, text in texts.items()}
 
 
-def count_attempt(tx: Cursor, of: dict[str, bytes], now: datetime) -> dict[str, Row]:
-    """Add 1 for the address, the name and the pair; return kind -> row, `known` if there is one.
+def select_counts(tx: Cursor, of: dict[str, bytes], now: datetime) -> dict[str, Row]:
+    """Return kind -> row of those whose window hasn't ended, and `known` if there is one."""
+    tx.execute(
+        f"""
+        SELECT kind, failures, started_at
+          FROM login_failures
+         WHERE (started_at > %(since)s AND ({_ROWS})) OR (kind = 'known' AND bucket = %(known)s)
+        """,
+        {**of, "since": now - WINDOW},
+    )
+    return {row["kind"]: row for row in tx.fetchall()}
+
+
+def count_attempt(tx: Cursor, of: dict[str, bytes], now: datetime):
+    """Add 1 for the address, the name and the pair.
 
     Holds the rows until the commit. They are written in the order of their kinds, so that two log-ins never deadlock.
     """
@@ -33,15 +46,6 @@ def count_attempt(tx: Cursor, of: dict[str, bytes], now: datetime) -> dict[str, 
         """,
         {**of, "now": now, "since": now - WINDOW},
     )
-    tx.execute(
-        f"""
-        SELECT kind, failures, started_at
-          FROM login_failures
-         WHERE {_ROWS} OR (kind = 'known' AND bucket = %(known)s)
-        """,
-        of,
-    )
-    return {row["kind"]: row for row in tx.fetchall()}
 
 
 def take_back(tx: Cursor, of: dict[str, bytes], now: datetime):

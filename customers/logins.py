@@ -56,7 +56,7 @@ class Logins:
         name = (operator["username"] if operator else username).lower()
         of = login_store.buckets(name, address)
         now = self._clock()
-        seconds = wait_seconds(self._database.transact(login_store.count_attempt, of, now), now)
+        seconds = self._database.transact(count, of, now)
         # An unknown name isn't logged: people type their password there.
         who = operator["username"] if operator else "an unknown name"
         if seconds:
@@ -70,13 +70,27 @@ class Logins:
         return operator
 
 
-def wait_seconds(rows: dict[str, Row], now: datetime) -> int:
-    """Return the seconds until an attempt may be made, 0 if this one may; `rows` from `login_store.count_attempt`."""
+def count(tx: Cursor, of: dict[str, bytes], now: datetime) -> int:
+    """Return 0 and count an attempt, or return the seconds until the next may be made.
+
+    What is refused here counts for nothing: else one address could use up what the owner of a name has elsewhere, and
+    what others have behind the same address.
+    """
+    # Locks: the log-in's rows.
+    if seconds := _wait_seconds(login_store.select_counts(tx, of, now), now, 1):
+        return seconds
+    login_store.count_attempt(tx, of, now)
+    # Others may have been counted at the same moment.
+    return _wait_seconds(login_store.select_counts(tx, of, now), now, 0)
+
+
+def _wait_seconds(rows, now, more):
+    """Return the seconds to wait if `more` failures were one too many, else 0."""
     is_known = "known" in rows and rows["known"]["started_at"] > now - KNOWN_FOR
     starts = [
         rows[kind]["started_at"]
         for kind, limit in LIMITS.items()
-        if rows[kind]["failures"] > limit and not (kind == "name" and is_known)
+        if kind in rows and rows[kind]["failures"] + more > limit and not (kind == "name" and is_known)
     ]
     if not starts:
         return 0

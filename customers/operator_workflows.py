@@ -6,7 +6,7 @@ from common import conditional, strict_json
 from common.auth import Caller
 from common.connection import Cursor, Row
 from common.idempotency import Answer
-from common.problems import InvalidRequest, LastAdmin, OperatorNotFound, OwnAccount
+from common.problems import InvalidCredentials, InvalidRequest, LastAdmin, OperatorNotFound, OwnAccount
 from common.schemas import make_error
 from common.times import Clock
 from customers import operator_store, passwords
@@ -33,10 +33,7 @@ def create_operator(tx: Cursor, clock: Clock, username: str, role: str, password
 
 def get_operator(tx: Cursor, username: str) -> Row:
     """Return an operator's row; raises `OperatorNotFound`."""
-    row = operator_store.select_operator(tx, username)
-    if row is None:
-        raise OperatorNotFound()
-    return row
+    return _named(operator_store.select_operator(tx, username), username)
 
 
 def update_operator(
@@ -67,16 +64,27 @@ def revoke_tokens(tx: Cursor, clock: Clock, username: str) -> Answer:
     return Answer(204, b"", "operator", row["id"])
 
 
-def set_password(tx: Cursor, clock: Clock, username: str, password_hash: str):
-    """Replace an operator's password and end its tokens; raises `OperatorNotFound`."""
+def set_password(tx: Cursor, clock: Clock, username: str, old_hash: str, password_hash: str):
+    """Replace an operator's password and end its tokens.
+
+    Raises `InvalidCredentials` if the password that was checked, `old_hash`, has been replaced meanwhile.
+    """
     # Locks: operator.
-    _end_tokens(tx, clock, {**_lock(tx, username, None), "password_hash": password_hash})
+    row = _lock(tx, username, None)
+    if row["password_hash"] != old_hash:
+        raise InvalidCredentials()
+    _end_tokens(tx, clock, {**row, "password_hash": password_hash})
+
+
+def _named(row, username) -> Row:
+    # To the collation é is e, and what can't be seen is nothing. A path may have both.
+    if row is None or row["username"].lower() != username.lower():
+        raise OperatorNotFound()
+    return row
 
 
 def _lock(tx, username, if_match) -> Row:
-    row = operator_store.lock_operator(tx, username)
-    if row is None:
-        raise OperatorNotFound()
+    row = _named(operator_store.lock_operator(tx, username), username)
     conditional.require_match(if_match, conditional.entity_tag(row["token_version"]))
     return row
 

@@ -20,7 +20,7 @@ from common.times import Clock
 from customers import operator_store, passwords
 from customers.operator_workflows import RESERVED
 
-USERNAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")  # as in the contract
+USERNAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._@-]{1,64}")  # as in the contract
 
 
 def set_operator(tx: Cursor, clock: Clock, username: str, role: str, password_hash: str):
@@ -78,7 +78,7 @@ def main(arguments: list[str]):
             password_hash = passwords.hash_password(read_password(sys.stdin, username))
             database.transact(set_operator, times.utc_now, username, role, password_hash)
     except DatabaseUnavailable as ex:
-        raise SystemExit("The database does not answer; see DB_HOST, DB_PORT, DB_USER, DB_PASSWORD.") from ex
+        raise SystemExit(f"The database says: {ex.__cause__}; see DB_HOST and the like.") from ex
     except errors.ProgrammingError as ex:
         raise SystemExit(f"{ex.msg}; run make migrate first.") from ex
     if role == "off":

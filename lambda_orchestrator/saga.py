@@ -92,10 +92,10 @@ class Saga:
         path = f"/orders/{created.body['id']}"
         confirmed = self._repeat(CONFIRM_ORDER, f"{path}/confirm", "CONFIRMED", keyed, {}, deadline, log)
         if isinstance(confirmed, Refused):
-            # A fixed text: a repeat has to send the same body with the same key.
             reason = {"reason": "confirm was refused"}
-            # By nobody's name: the operator may be the one who is refused.
-            unnamed = {name: value for name, value in keyed.items() if not name.startswith("X-On-Behalf-Of")}
+            # By nobody's name: the operator may be the one who is refused. And without the key, which is the operator's
+            # own; a repeated cancel is answered like the first.
+            unnamed = {name: value for name, value in headers.items() if not name.startswith("X-On-Behalf-Of")}
             canceled = self._repeat(CONFIRM_ORDER, f"{path}/cancel", "CANCELED", unnamed, reason, deadline, log)
             compensation = "order_canceled" if isinstance(canceled, Done) else "not_possible"
             raise StepRefused(confirmed, step=CONFIRM_ORDER, compensation=compensation)

@@ -42,8 +42,7 @@ def count(database, clock):
     """`count(name, address)` counts a log-in as one is before it is checked, and returns the seconds to wait."""
 
     def count_attempt(name, address):
-        of = login_store.buckets(name, address)
-        return logins.wait_seconds(database.transact(login_store.count_attempt, of, clock()), clock())
+        return database.transact(logins.count, login_store.buckets(name, address), clock())
 
     return count_attempt
 
@@ -68,6 +67,16 @@ def test_owner_gets_in_from_another_address_meanwhile(log_in, factory, address):
         log_in(username, "wrong", address)
 
     assert log_in(username, PASSWORD, next(_addresses)).status_code == 200
+
+
+def test_what_is_refused_unseen_counts_for_nobody_else(count, log_in, factory, address, clock):
+    username, colleague = factory.make_operator(PASSWORD), factory.make_operator(PASSWORD)
+    waits = [count(username, address) for _ in range(105)]
+    clock.advance(seconds=3)
+
+    assert waits.count(0) == 5
+    assert log_in(username, PASSWORD, next(_addresses)).status_code == 200
+    assert log_in(colleague, PASSWORD, address).status_code == 200
 
 
 def test_unknown_name_is_refused_as_a_known_one_is(log_in, factory, address):

@@ -6,7 +6,8 @@ import pytest
 
 from common.auth import Caller
 from common.current_operators import CurrentOperators
-from common.problems import DatabaseUnavailable
+from common.problems import DatabaseUnavailable, InvalidCredentials
+from customers import operator_store, operator_workflows
 from tests.contract_client import refusal
 from tests.factories import order_request, unique
 
@@ -65,14 +66,23 @@ def test_list_has_pages_and_a_filter(admin, factory):
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("name", ["service", "SYSTEM"])
+@pytest.mark.parametrize("path", ["\u00f3p", "op%E2%80%8B", "o%EF%BD%90"])
+def test_path_has_the_name_as_it_is(admin, refused, factory, path):
+    name = factory.make_operator(PASSWORD)
+    path = f"/operators/{name.replace('op', path, 1)}"
+
+    refused((404, "operator_not_found"), admin, "PATCH", path, {"active": False})
+    refused((404, "operator_not_found"), admin, "GET", path)
+
+
+@pytest.mark.parametrize("name", ["service", "SYSTEM", ".", ".."])
 def test_reserved_name_is_refused_whatever_its_case(admin, refused, name):
     response = refused((400, "invalid_request"), admin, "POST", "/operators", new_operator(username=name))
 
     assert response.json["errors"][0]["pointer"] == "#/username"
 
 
-@pytest.mark.parametrize("password", ["short", "password123", "1q2w3e4r5t", "tab\tulator-pallets"])
+@pytest.mark.parametrize("password", ["short", "demo-password", "password123", "1q2w3e4r5t", "tab\tulator-pallets"])
 def test_password_that_is_short_or_easily_guessed_is_refused_and_not_echoed(admin, refused, password):
     response = refused((400, "invalid_request"), admin, "POST", "/operators", new_operator(password=password))
 
@@ -208,6 +218,29 @@ def test_own_password_is_changed_with_the_old_one(customers_api, log_in, factory
     assert refusal(change(PASSWORD, "password123")) == (400, "invalid_request")
     assert change(PASSWORD, OTHER).status_code == 204
     assert [log_in(name, word).status_code for word in (PASSWORD, OTHER)] == [401, 200]
+
+
+def test_password_that_was_replaced_while_it_was_checked_changes_nothing(factory, database, clock):
+    name = factory.make_operator(PASSWORD)
+    old_hash = database.read(operator_store.select_operator, name)["password_hash"]
+    database.transact(operator_workflows.set_password, clock, name, old_hash, "the admin's")
+
+    with pytest.raises(InvalidCredentials):
+        database.transact(operator_workflows.set_password, clock, name, old_hash, "the other's")
+
+
+def test_operator_who_was_promoted_or_let_in_again_is_acted_for_at_once(
+    admin, orders_api, service_token, factory, make_known_operator
+):
+    name = make_known_operator("viewer")
+    headers = {"X-On-Behalf-Of": name}
+    assert orders_api.get("/orders", token=service_token, headers=headers).status_code == 200
+    for change in ({"role": "operator"}, {"active": False}, {"active": True}):
+        version = admin("PATCH", f"/operators/{name}", change).headers["ETag"].strip('"')
+
+    body = order_request(factory.make_customer(), (factory.make_product(), 1))
+    headers |= {"X-On-Behalf-Of-Version": version}
+    assert orders_api.post("/orders", json=body, token=service_token, headers=headers).status_code == 201
 
 
 def test_program_acts_for_an_operator_by_a_token_that_has_not_ended(

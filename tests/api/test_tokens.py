@@ -108,6 +108,8 @@ FORGERIES = {
     "kid that is a list": {"header": {"kid": ["0123456789abcdef"]}},
     "another secret": {"secret": OTHER_SECRET},
     "sub that is a number": {"claims": {"sub": 7}},
+    "ver that is no integer": {"claims": {"ver": True}},
+    "ver without an end": {"claims": {"ver": float("inf")}},
     "scope that is a list": {"claims": {"scope": ["products:write"]}},
     **{f"no {claim}": {"claims": {claim: None}} for claim in ("iss", "aud", "sub", "iat", "exp", "jti", "scope")},
 }

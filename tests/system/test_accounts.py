@@ -115,6 +115,14 @@ def test_account_that_can_not_be_made_is_refused(settings, name):
     assert run.stderr.startswith(f"accounts: {name} ")
 
 
+@pytest.mark.parametrize("settings", [{}, {"DB_USER": "b2b", "DB_PASSWORD": PASSWORD, "ORDERS_DB_USER": "shop"}])
+def test_all_accounts_are_made_or_none(settings):
+    run = run_accounts(**settings)
+
+    assert (run.returncode, run.stdout) == (1, "")
+    assert len(run.stderr.splitlines()) == 1
+
+
 def test_migrating_account_is_of_one_schema_whatever_its_name():
     run = run_accounts(DB_USER="b2b", DB_PASSWORD=PASSWORD, DB_NAME="b2b_prod")
 

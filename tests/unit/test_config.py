@@ -113,6 +113,7 @@ def test_current_and_previous_secret_are_kept_in_order():
         ("SERVICE_TOKEN", "changeme" * 5),
         ("DB_PASSWORD", config.DEVELOPMENT_DB_PASSWORD + "!"),
         ("DB_PASSWORD", "11-of-ours!"),
+        ("DB_PASSWORD", "aaaabbbbccccdddd"),
     ],
 )
 def test_production_refuses_secrets_that_are_published_or_easily_guessed(name, value):
@@ -187,13 +188,13 @@ def test_secrets_are_not_in_the_repr():
 # --- secrets in files ------------------------------------------------------------------
 
 
-def test_secret_comes_from_its_file_without_the_newline_at_the_end_and_an_empty_file_is_none(tmp_path):
+def test_secret_comes_from_its_file_without_newlines_at_the_end_and_an_empty_file_is_none(tmp_path):
     (tmp_path / "password").write_text(" the pässword \n\n")
     (tmp_path / "empty").write_text("")
 
     settings = load_database_settings({"DB_PASSWORD_FILE": str(tmp_path / "password")})
 
-    assert settings.password == " the pässword \n"
+    assert settings.password == " the pässword "
     assert load_settings({"JWT_SECRET_FILE": str(tmp_path / "empty")}) == load_settings({})
 
 
