@@ -161,25 +161,17 @@ def is_whole(config):
     return config.args_source is config.ArgsSource.TESTPATHS and not any(map(config.getoption, choices))
 
 
-class Halves:
-    """What the process that starts the two halves hears from them; it runs no test itself."""
-
-    def pytest_testnodedown(self, node, error):
-        """Take over the codes that a half has seen."""
-        CODES_SEEN.update(getattr(node, "workeroutput", {}).get("codes", ()))
-
-
-def pytest_configure(config):
-    """Listen, in the process that has the halves."""
-    if config.pluginmanager.hasplugin("dsession"):
-        config.pluginmanager.register(Halves())
+def pytest_testnodedown(node, error):
+    """Take over the codes that a half has seen, in the process that has started both."""
+    CODES_SEEN.update(getattr(node, "workeroutput", {}).get("codes", ()))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session, exitstatus):
     """Fail the whole suite's run if no test has seen some problem code."""
-    yield  # the terminal's summary
-    if hasattr(session.config, "workeroutput"):
+    is_half = hasattr(session.config, "workeroutput")
+    if is_half:
         session.config.workeroutput["codes"] = sorted(CODES_SEEN)
-    elif exitstatus == 0 and is_whole(session.config) and (missing := REGISTRY.keys() - CODES_SEEN):
+    yield  # the terminal's summary
+    if not is_half and exitstatus == 0 and is_whole(session.config) and (missing := REGISTRY.keys() - CODES_SEEN):
         pytest.exit(f"no test has seen the problem codes {sorted(missing)}", returncode=1)
