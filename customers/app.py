@@ -1,5 +1,8 @@
 """The Customers API: every route on one screen. gunicorn loads `customers.app:get_app()`."""
 
+import time
+from collections.abc import Callable
+
 import falcon
 
 from common import config, documentation, publication, times
@@ -19,7 +22,12 @@ from customers.logins import Logins
 from customers.operator_resources import OperatorCollection, OperatorItem, OperatorTokens
 
 
-def create_app(settings: Settings, database: Database, clock: Clock = times.utc_now) -> falcon.App:
+def create_app(
+    settings: Settings,
+    database: Database,
+    clock: Clock = times.utc_now,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> falcon.App:
     """Build the app from its collaborators; opens nothing."""
     authenticator = Authenticator(settings)
     addresses = Addresses(settings)
@@ -29,7 +37,7 @@ def create_app(settings: Settings, database: Database, clock: Clock = times.utc_
     app = build_app(
         publication.enforced(document, settings),
         authenticator,
-        CurrentOperators(database, clock),
+        CurrentOperators(database, monotonic),
         [
             ("/health", Health("customers")),
             ("/health/live", Health("customers")),

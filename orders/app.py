@@ -1,5 +1,8 @@
 """The Orders API: every route on one screen. gunicorn loads `orders.app:get_app()`."""
 
+import time
+from collections.abc import Callable
+
 import falcon
 
 from common import config, documentation, publication, times
@@ -26,7 +29,11 @@ from orders.product_resources import ProductCollection, ProductItem
 
 
 def create_app(
-    settings: Settings, database: Database, customers: CustomersClient, clock: Clock = times.utc_now
+    settings: Settings,
+    database: Database,
+    customers: CustomersClient,
+    clock: Clock = times.utc_now,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> falcon.App:
     """Build the app from its collaborators; opens nothing."""
     addresses = Addresses(settings)
@@ -35,7 +42,7 @@ def create_app(
     app = build_app(
         publication.enforced(document, settings),
         Authenticator(settings),
-        CurrentOperators(database, clock),
+        CurrentOperators(database, monotonic),
         [
             ("/health", Health("orders")),
             ("/health/live", Health("orders")),

@@ -77,10 +77,21 @@ class Current:
         return getattr(self.value, name)
 
 
-current_clock, current_customers = Current(), Current()
+current_clock, current_monotonic, current_customers = Current(), Current(), Current()
+_days = itertools.count()
+
+
+def set_clock(clock):
+    """Let the apps go by a test's clock, on a day on which none of them knows yet who may act."""
+    start, seconds = clock(), next(_days) * 86_400
+    current_clock.value = clock
+    current_monotonic.value = lambda: seconds + (clock() - start).total_seconds()
+
 
 # An app takes 50 ms to build, most of it to read and compile its contract.
-kept_app = functools.cache(lambda create_app, *collaborators: create_app(*collaborators, current_clock))
+kept_app = functools.cache(
+    lambda create_app, *collaborators: create_app(*collaborators, current_clock, current_monotonic)
+)
 
 
 @pytest.fixture
@@ -88,7 +99,7 @@ def make_customers_api(settings, service_databases, clock, make_token):
     """`make_customers_api(settings=…, database=…)` returns a client of a Customers API like that."""
 
     def make(settings=settings, database=service_databases["customers"]):
-        current_clock.value = clock
+        set_clock(clock)
         app = kept_app(customers.app.create_app, settings, database)
         return ContractClient(app, "customers", make_token())
 
@@ -100,7 +111,8 @@ def make_orders_api(settings, service_databases, stub_customers, clock, make_tok
     """`make_orders_api(settings=…, database=…)` returns a client of an Orders API like that."""
 
     def make(settings=settings, database=service_databases["orders"]):
-        current_clock.value, current_customers.value = clock, stub_customers
+        set_clock(clock)
+        current_customers.value = stub_customers
         app = kept_app(orders.app.create_app, settings, database, current_customers)
         return ContractClient(app, "orders", make_token())
 
@@ -137,23 +149,10 @@ def factory(database, clock):
     return Factory(database, clock)
 
 
-_minutes = itertools.count(1)
-
-
 @pytest.fixture
-def make_known_operator(factory, clock):
-    """`make_known_operator(role)` returns an operator's name, on a clock at which no app has read who there is."""
-
-    def make(role="operator"):
-        clock.advance(minutes=-next(_minutes))
-        return factory.make_operator("seven-brown-pallets", role=role)
-
-    return make
-
-
-@pytest.fixture
-def known_operator(make_known_operator):
-    return make_known_operator()
+def known_operator(factory):
+    """The name of an operator."""
+    return factory.make_operator("seven-brown-pallets")
 
 
 @pytest.fixture

@@ -129,10 +129,8 @@ def test_a_name_that_is_no_operators_can_not_be_acted_for(orders_api, service_to
     refused((403, "caller_not_allowed"), orders_api.get, "/orders", token=service_token, headers=headers)
 
 
-def test_program_acts_for_an_operator_within_the_scopes_of_its_role(
-    orders_api, service_token, make_known_operator, refused
-):
-    headers = {"X-On-Behalf-Of": make_known_operator("viewer")}
+def test_program_acts_for_an_operator_within_the_scopes_of_its_role(orders_api, service_token, factory, refused):
+    headers = {"X-On-Behalf-Of": factory.make_operator("seven-brown-pallets", role="viewer")}
 
     assert orders_api.get("/orders", token=service_token, headers=headers).status_code == 200
     refused((403, "insufficient_scope"), orders_api.post, "/orders", token=service_token, headers=headers)

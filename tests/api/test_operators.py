@@ -229,10 +229,8 @@ def test_password_that_was_replaced_while_it_was_checked_changes_nothing(factory
         database.transact(operator_workflows.set_password, clock, name, old_hash, "the other's")
 
 
-def test_operator_who_was_promoted_or_let_in_again_is_acted_for_at_once(
-    admin, orders_api, service_token, factory, make_known_operator
-):
-    name = make_known_operator("viewer")
+def test_operator_who_was_promoted_or_let_in_again_is_acted_for_at_once(admin, orders_api, service_token, factory):
+    name = factory.make_operator(PASSWORD, role="viewer")
     headers = {"X-On-Behalf-Of": name}
     assert orders_api.get("/orders", token=service_token, headers=headers).status_code == 200
     for change in ({"role": "operator"}, {"active": False}, {"active": True}):
@@ -243,9 +241,8 @@ def test_operator_who_was_promoted_or_let_in_again_is_acted_for_at_once(
     assert orders_api.post("/orders", json=body, token=service_token, headers=headers).status_code == 201
 
 
-def test_program_acts_for_an_operator_by_a_token_that_has_not_ended(
-    admin, orders_api, service_token, factory, known_operator, clock
-):
+def test_program_acts_for_an_operator_by_a_token_that_has_not_ended(admin, orders_api, service_token, factory, clock):
+    known_operator = factory.make_operator(PASSWORD)
     customer, product = factory.make_customer(), factory.make_product()
 
     def order(**headers):
@@ -264,7 +261,7 @@ def test_program_acts_for_an_operator_by_a_token_that_has_not_ended(
 
 
 def test_what_is_known_of_operators_is_at_most_a_minute_old(make_database, database_settings, factory, clock):
-    operators = CurrentOperators(make_database(), clock)
+    operators = CurrentOperators(make_database(), lambda: clock().timestamp())
     ended, good = (Caller("operatorToken", factory.make_operator(PASSWORD)) for _ in range(2))
     operators.require_current(good)
     operators._database = make_database(settings=dataclasses.replace(database_settings, port=1))

@@ -84,9 +84,9 @@ def test_database_that_hangs_is_unavailable_at_once(make_database, silent_settin
         hanging.result(TIMEOUT)
 
 
-def test_who_may_act_is_asked_by_no_more_threads_than_there_are_connections(narrow, hold, clock, monkeypatch):
+def test_who_may_act_is_asked_by_no_more_threads_than_there_are_connections(narrow, hold, monkeypatch):
     monkeypatch.setattr(database_module, "CONNECTION_WAIT_SECONDS", 0.1)
-    operators, caller = CurrentOperators(narrow, clock), Caller("operatorToken", "maria")
+    operators, caller = CurrentOperators(narrow), Caller("operatorToken", "maria")
     released, holder = hold(narrow)
 
     for _ in range(2):  # the second one asks as soon as the first was refused

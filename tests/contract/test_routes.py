@@ -10,7 +10,7 @@ from common.web import build_app
 
 
 @pytest.fixture
-def parts(settings, database, clock):
+def parts(settings, database):
     """A contract, an authenticator, and routes with a resource that answers each operation."""
     contract = Contract(load("orders"))
     by_path = {}
@@ -23,7 +23,7 @@ def parts(settings, database, clock):
     routes = [
         (path.replace("_id}", "_id:id}"), type("Resource", (), responders)()) for path, responders in by_path.items()
     ]
-    return contract, Authenticator(settings), CurrentOperators(database, clock), routes
+    return contract, Authenticator(settings), CurrentOperators(database), routes
 
 
 def test_operation_without_a_responder_is_refused_at_start(parts):
