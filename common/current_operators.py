@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from common.auth import ROLES, Caller
 from common.connection import Cursor, Row
-from common.database import Database
+from common.database import CONNECTION_WAIT_SECONDS, Database
 from common.problems import CallerNotAllowed, Problem, TokenRevoked
 
 log = logging.getLogger(__name__)
@@ -63,17 +63,21 @@ class CurrentOperators:
         now = self._monotonic()
         if now - self._read_at <= KEPT:
             return self._rows
-        if now - self._read_at > STALE:
-            # Every thread for itself. The database bounds how many wait while it hangs, which a lock here would not.
-            self._read()
-        elif now - self._tried_at > PAUSE and self._reading.acquire(blocking=False):
-            # One thread for all. The others go on with what is known.
+        is_stale = now - self._read_at > STALE
+        if is_stale or now - self._tried_at > PAUSE:
+            # One thread reads for all. The others go on with what is known. Where that is too old they wait for it, as
+            # long as for a connection, and then ask for themselves: a database that hangs holds no more threads so.
+            is_first = self._reading.acquire(timeout=CONNECTION_WAIT_SECONDS if is_stale else 0)
             try:
-                self._read()
+                if (is_first or is_stale) and self._monotonic() - self._read_at > KEPT:
+                    self._read()
             except Problem as ex:
+                if is_stale:
+                    raise
                 log.warning("operators were not read: %s", ex.code)
             finally:
-                self._reading.release()
+                if is_first:
+                    self._reading.release()
         return self._rows
 
     def _read(self):
