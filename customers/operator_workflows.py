@@ -54,13 +54,13 @@ def update_operator(
         raise LastAdmin()
     if row == old:
         return _answer(200, old)
-    return _answer(200, _end_tokens(tx, clock, row))
+    return _answer(200, end_tokens(tx, clock, row))
 
 
 def revoke_tokens(tx: Cursor, clock: Clock, username: str) -> Answer:
     """End all tokens that an operator has; raises `OperatorNotFound`."""
     # Locks: (idempotency key,) operator.
-    row = _end_tokens(tx, clock, _lock(tx, username, None))
+    row = end_tokens(tx, clock, _lock(tx, username, None))
     return Answer(204, b"", "operator", row["id"])
 
 
@@ -73,7 +73,7 @@ def set_password(tx: Cursor, clock: Clock, username: str, old_hash: str, passwor
     row = _lock(tx, username, None)
     if row["password_hash"] != old_hash:
         raise InvalidCredentials()
-    _end_tokens(tx, clock, {**row, "password_hash": password_hash})
+    end_tokens(tx, clock, {**row, "password_hash": password_hash})
 
 
 def _named(row, username) -> Row:
@@ -89,7 +89,8 @@ def _lock(tx, username, if_match) -> Row:
     return row
 
 
-def _end_tokens(tx, clock, row: Row) -> Row:
+def end_tokens(tx: Cursor, clock: Clock, row: Row) -> Row:
+    """Write a locked row that was changed, with the version that ends all tokens of before; return it."""
     row = {**row, "token_version": row["token_version"] + 1, "updated_at": clock()}
     operator_store.update_operator(tx, row)
     return row

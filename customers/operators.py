@@ -17,7 +17,7 @@ from common.connection import Cursor
 from common.database import Database
 from common.problems import DatabaseUnavailable
 from common.times import Clock
-from customers import operator_store, passwords
+from customers import operator_store, operator_workflows, passwords
 from customers.operator_workflows import RESERVED
 
 USERNAME = re.compile(r"(?!\.+\Z)[A-Za-z0-9._@-]{1,64}")  # as in the contract
@@ -27,13 +27,10 @@ def set_operator(tx: Cursor, clock: Clock, username: str, role: str, password_ha
     """Add an operator, or give a known one this role and password, let it in, and end its tokens."""
     # Locks: operator.
     old = operator_store.lock_operator(tx, username)
-    now = clock()
-    row = {"username": username, "role": role, "password_hash": password_hash, "created_at": now, "updated_at": now}
     if old is None:
-        operator_store.insert_operator(tx, row)
+        operator_workflows.create_operator(tx, clock, username, role, password_hash)
     else:
-        token_version = old["token_version"] + 1
-        operator_store.update_operator(tx, {**old, **row, "active": True, "token_version": token_version})
+        operator_workflows.end_tokens(tx, clock, {**old, "role": role, "password_hash": password_hash, "active": True})
 
 
 def deactivate(tx: Cursor, clock: Clock, username: str):
@@ -42,8 +39,7 @@ def deactivate(tx: Cursor, clock: Clock, username: str):
     old = operator_store.lock_operator(tx, username)
     if old is None:
         raise SystemExit(f"There is no operator {username}.")
-    token_version = old["token_version"] + 1
-    operator_store.update_operator(tx, {**old, "active": False, "token_version": token_version, "updated_at": clock()})
+    operator_workflows.end_tokens(tx, clock, {**old, "active": False})
 
 
 def read_password(stdin: TextIO, username: str) -> str:
