@@ -23,7 +23,7 @@ TEST_TOOLS := .local/nginx/nginx .local/chromium/chromium
 BENCH_TOOLS := .local/wrk/wrk .local/sysbench/sysbench
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS) $(SWAGGER_UI)
 
-.PHONY: help demo run test mutants contract lint lock audit migrate seed normalise operator offline postman clients package deploy db bench bench-cold-start bench-size clean
+.PHONY: help demo run test mutants contract lint lock audit migrate seed normalise adopt operator offline postman clients package deploy db bench bench-cold-start bench-size clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
@@ -67,6 +67,10 @@ seed: migrate ## Add the demo data, operators included; refused in production
 normalise: $(INSTALLED) ## Bring stored texts to the form in which they are looked for, and add missing search entries
 	@sql/mysql-server start
 	@exec python -m sql.normalise
+
+adopt: $(INSTALLED) ## After an upgrade, once no old instance runs: bring what is older than the events into them
+	@sql/mysql-server start
+	@exec python -m sql.adopt
 
 operator: $(INSTALLED) ## Add or change an operator: USERNAME=… ROLE=viewer|operator|admin, and asks for the password; or ROLE=off
 	@sql/mysql-server start >&2

@@ -10,6 +10,8 @@ from typing import Any
 from mysql.connector import errors
 
 from common.config import DatabaseSettings
+from common.database import Database
+from sql.adopt import adopt
 from sql.migrate import migrate, open_connection
 
 SQL_FILE = pathlib.Path(__file__).with_name("fill.sql")
@@ -39,6 +41,11 @@ def fill(settings: DatabaseSettings, sizes: Sizes, part: int = PART):
     migrate(settings)
     with open_connection(settings) as connection, connection.cursor(buffered=True) as cursor:
         run_fill(cursor, sizes, part)
+        started = time.monotonic()
+        database = Database(settings)
+        adopt(database)
+        database.close()
+        print(f"  {'events':15} {time.monotonic() - started:6.1f} s", flush=True)
         cursor.execute("CREATE TABLE bench_filled (mark VARCHAR(255) NOT NULL PRIMARY KEY)")
         cursor.execute("INSERT INTO bench_filled VALUES (%s)", (mark,))
         connection.commit()

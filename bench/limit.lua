@@ -45,6 +45,13 @@ local ORDER_AND_ITEMS = "SELECT " .. ORDER .. ", product_id, sku, name, qty, uni
    "FROM orders AS o JOIN order_items AS i ON i.order_id = o.id WHERE o.id = ? ORDER BY i.line_no"
 local PRODUCT = "id, sku, name, price_cents, stock, active, version, created_at, updated_at"
 
+-- The events of an order and of its movements of stock, in one statement.
+local EVENTS = "INSERT INTO events (type, subject_type, subject_id, subject_version, order_id, stock_delta, data, " ..
+   "actor, request_id, created_at) VALUES "
+local ORDER_DATA = [['{"status":"CREATED","total_cents":3000,"customer_id":1,"customer_reference":null}']]
+local STOCK_DATA = [['{"cause":"order","stock":1000}']]
+local WHO = "'bench', ?, UTC_TIMESTAMP(6)"
+
 -- An order's lines differ in number, and so do the statements.
 local function prepare_lines(count)
    local products = string.rep("?, ", count - 1) .. "?"
@@ -56,6 +63,9 @@ local function prepare_lines(count)
          "subtotal_cents) VALUES " .. rows:sub(1, -3), string.rep("nn", count)),
       take = prepare("UPDATE products SET stock = stock - 1, version = version + 1, updated_at = UTC_TIMESTAMP(6) " ..
          "WHERE id IN (" .. products .. ")", string.rep("n", count)),
+      record = prepare(EVENTS .. "('order.created', 'order', LAST_INSERT_ID(), 1, NULL, NULL, " .. ORDER_DATA .. ", " ..
+         WHO .. ")" .. string.rep(", ('product.stock_changed', 'product', ?, 2, LAST_INSERT_ID(), -1, " .. STOCK_DATA ..
+         ", " .. WHO .. ")", count), "t" .. string.rep("nt", count)),
    }
 end
 
@@ -79,10 +89,13 @@ function thread_init()
          "version = version + 1 WHERE id = ?", "n"),
       restore = prepare("UPDATE products SET stock = stock + 1, version = version + 1, updated_at = UTC_TIMESTAMP(6) " ..
          "WHERE id IN (?, ?, ?)", "nnn"),
-      insert_created = prepare("INSERT INTO order_events (order_id, type, actor, request_id, created_at) " ..
-         "VALUES (LAST_INSERT_ID(), 'created', 'bench', ?, UTC_TIMESTAMP(6))", "t"),
-      insert_event = prepare("INSERT INTO order_events (order_id, type, actor, request_id, created_at) " ..
-         "VALUES (?, ?, 'bench', ?, UTC_TIMESTAMP(6))", "ntt"),
+      insert_confirmed = prepare(EVENTS .. "('order.confirmed', 'order', ?, 2, NULL, NULL, " .. ORDER_DATA .. ", " .. WHO .. ")",
+         "nt"),
+      insert_canceled = prepare(EVENTS .. "('order.canceled', 'order', ?, 2, NULL, NULL, " .. ORDER_DATA .. ", " .. WHO .. ")" ..
+         string.rep(", ('product.stock_changed', 'product', ?, 2, ?, 1, " .. STOCK_DATA .. ", " .. WHO .. ")", 3),
+         "nt" .. string.rep("nnt", 3)),
+      record_customer = prepare(EVENTS .. "('customer.created', 'customer', LAST_INSERT_ID(), 1, NULL, NULL, NULL, " .. WHO ..
+         ")", "t"),
       insert_customer = prepare("INSERT INTO customers (name, email, phone, created_at, updated_at) " ..
          "VALUES (?, ?, ?, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))", "ttt"),
       insert_key = prepare("INSERT INTO idempotency_keys (caller, operation, idempotency_key, fingerprint, " ..
@@ -125,7 +138,11 @@ local function create_order(count)
    lines.insert(unpack(numbered))
    lines.take(unpack(ids))
    statements.insert_key("create", unique(), BODY)
-   statements.insert_created(unique())
+   local recorded = {unique()}
+   for i, product in ipairs(ids) do
+      recorded[2 * i], recorded[2 * i + 1] = product, unique()
+   end
+   lines.record(unpack(recorded))
    statements.commit()
 end
 
@@ -134,21 +151,24 @@ local function next_order()
    return sysbench.opt.first + sysbench.tid % sysbench.opt.threads + (calls - 1) * sysbench.opt.threads
 end
 
-local function change_order(id, event, update, ...)
+local function change_order(id, event, update, record)
    statements.begin()
    statements.lock_order(id)
    update(id)
-   for _, more in ipairs({...}) do
-      more(id)
-   end
-   statements.insert_event(id, event, unique())
+   record(id)
    statements.insert_key(event, unique(), BODY)
    statements.commit()
 end
 
+local function confirmed(id)
+   statements.insert_confirmed(id, unique())
+end
+
 -- Three neighbours, as every order of bench/data.sql has; which ones makes no difference.
-local function restore(id)
-   statements.restore(id % PRODUCTS + 1, (id + 1) % PRODUCTS + 1, (id + 2) % PRODUCTS + 1)
+local function canceled(id)
+   local a, b, c, request = id % PRODUCTS + 1, (id + 1) % PRODUCTS + 1, (id + 2) % PRODUCTS + 1, unique()
+   statements.restore(a, b, c)
+   statements.insert_canceled(id, request, a, id, request, b, id, request, c, id, request)
 end
 
 -- The entries that common/search.py keeps of a customer.
@@ -178,18 +198,19 @@ local operations = {
       statements.insert_customer(name, email, phone)
       con:query("INSERT INTO customer_search (c1, c2, c3, id, rest) VALUES " .. entries_of(name, email, phone))
       statements.insert_key("customer", unique(), BODY)
+      statements.record_customer(unique())
       statements.commit()
    end,
    create_order_1 = function() create_order(1) end,
    create_order_3 = function() create_order(3) end,
    create_order_20 = function() create_order(20) end,
-   confirm = function() change_order(next_order(), "confirmed", statements.confirm) end,
+   confirm = function() change_order(next_order(), "confirmed", statements.confirm, confirmed) end,
    replay = function() statements.key(sysbench.opt.run .. "-" .. sysbench.tid) end,
-   cancel = function() change_order(next_order(), "canceled", statements.cancel, restore) end,
+   cancel = function() change_order(next_order(), "canceled", statements.cancel, canceled) end,
    -- The two transactions; the second on an order that is there, which costs the same.
    create_and_confirm = function()
       create_order(3)
-      change_order(next_order(), "confirmed", statements.confirm)
+      change_order(next_order(), "confirmed", statements.confirm, confirmed)
    end,
 }
 

@@ -2,11 +2,12 @@
 
 Over HTTP, one client on kept-alive connections, against the services under gunicorn and a MySQL server of its own.
 Two schemas: one of the sizes asked for, one of a hundredth. They are filled the first time and kept in
-.local/bench-size. Four questions:
+.local/bench-size. Five questions:
 
     pages     page PAGE of the lists, and of some filters, against page 1, by turns
     search    texts of many kinds, over customers and over products
     finds     one row by its email, SKU or reference
+    feed      pages of it, at its beginning and its end
     orders    creating an order of three lines, in the large schema and in the small one
 """
 
@@ -34,6 +35,7 @@ from common.pagination import Cursors
 from customers import store
 from dev.stack import MYSQL_SERVER, ROOT, run_step
 from orders import order_store, product_store
+from sql.adopt import FIRST_LINE, PLACES
 
 # All of the rows fit into memory: what is compared is work, not disks.
 MEMORY = "--innodb-buffer-pool-size=4G --innodb-redo-log-capacity=2G"
@@ -79,7 +81,7 @@ class Shop:
             "customers": http.client.HTTPConnection("127.0.0.1", settings.customers_port, timeout=30),
             "products": http.client.HTTPConnection("127.0.0.1", settings.orders_port, timeout=30),
         }
-        self._connections["orders"] = self._connections["products"]
+        self._connections["orders"] = self._connections["events"] = self._connections["products"]
         self.database = Database(config.load_database_settings(environ))
         self.cursors = Cursors(settings)
 
@@ -195,6 +197,29 @@ def measure_finds(shop):
     }
 
 
+# --- feed ------------------------------------------------------------------------------
+
+
+def measure_feed(shop):
+    """Return {page of 100 events: [median, p95, longest]}: all, of a product that sells, of a type that is rare."""
+    ((last, product),) = shop.select(
+        """
+        SELECT MAX(sequence), (SELECT product_id FROM order_items GROUP BY product_id ORDER BY COUNT(*) DESC LIMIT 1)
+          FROM events
+        """
+    )
+    filters = {
+        "": {},
+        " of a product": {"subject": f"product/{product}"},
+        " of one type": {"types": "customer.deleted"},
+    }
+    return {
+        f"{name}{kind}": measure(shop, "/events", [{"after": after, **query}])
+        for kind, query in filters.items()
+        for name, after in ((f"first of {int(last):,}", 0), ("last", int(last) - 10_000))
+    }
+
+
 # --- orders ----------------------------------------------------------------------------
 
 
@@ -216,7 +241,8 @@ def measure_orders(shop, last):
 
 def delete_orders(tx, last):
     """Remove the orders past the last of the filled ones."""
-    tx.execute("DELETE FROM order_events WHERE order_id > %s", (last,))
+    tx.execute("DELETE FROM events WHERE subject_type = 'order' AND subject_id > %s", (last,))
+    tx.execute("DELETE FROM events WHERE id > %s AND order_id > %s", (FIRST_LINE + PLACES * last, last))
     tx.execute("DELETE FROM order_items WHERE order_id > %s", (last,))
     tx.execute("DELETE FROM orders WHERE id > %s", (last,))
     tx.execute("DELETE FROM idempotency_keys")
@@ -274,6 +300,7 @@ def main():
                 figures = measure_search(shop, path, search_texts(*texts))
                 print_table(f"search in {path}", ("p50 ms", "p95 ms", "max ms"), figures)
             print_table("found by", ("p50 ms", "p95 ms", "max ms"), measure_finds(shop))
+            print_table("page of the feed", ("p50 ms", "p95 ms", "max ms"), measure_feed(shop))
             among_many = measure_orders(shop, sizes.orders)
     headings = (f"among {small.orders:,} ms", f"among {sizes.orders:,} ms", "ratio")
     print_table("orders of 3 lines", headings, {"created": [among_few, among_many, among_many / among_few]})

@@ -54,6 +54,7 @@ class Cursor:
         self.connection = connection
         self._rows: list[Row] = []
         self.lastrowid = 0  # after an INSERT
+        self.rowcount = 0  # rows that a change has changed
 
     def execute(self, statement: str, values: Sequence[Any] | Row = ()):
         """Send one statement with its values bound, and read all of its result.
@@ -73,6 +74,7 @@ class Cursor:
             self._rows = [dict(zip(names, row, strict=True)) for row in rows]
         else:
             self.lastrowid = result["insert_id"]
+            self.rowcount = result["affected_rows"]
 
     def fetchone(self) -> Row | None:
         """Return the first row of the result, or None."""

@@ -109,6 +109,8 @@ class Parameter:
         if self.definition.get("type") == "boolean":
             value = {"true": True, "false": False}.get(text, text)
         errors = violations(self.validator, value, self.pointer)
+        if errors and "x-form" in self.definition:
+            errors = [make_error(self.pointer, "pattern", f"must be {self.definition['x-form']}")]
         if "x-time" in self.definition and (errors or not times.is_time(text)):
             hint = "; a + is written as %2B in a query, where + is a space" if " " in text else ""
             errors = [make_error(self.pointer, "format", f"must be {self.definition['x-time']}{hint}")]

@@ -40,7 +40,7 @@ NO_SCHEMA_ERRORS = frozenset({1044, 1049, 1142, 1146})
 NO_SCHEMA = {"is_read_only": 0, "has_schema": 0}
 
 # The newest migration that this code needs. A newer one may be there: it comes before its code does.
-SCHEMA_VERSION = "0007"
+SCHEMA_VERSION = "0008"
 
 MAX_ATTEMPTS = 4  # the first and three retries
 # Full jitter: a uniform wait up to base * 2^attempt keeps the losers of one deadlock

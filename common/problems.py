@@ -148,6 +148,12 @@ DatabaseReadOnly = _problem(
 SchemaOutdated = _problem(
     503, "schema_outdated", "The database lacks a migration that this version needs.", retry_after=2
 )
+EventsNotAdopted = _problem(
+    503,
+    "events_not_adopted",
+    "Events from before the last upgrade are not in the feed yet; whoever runs this has to run make adopt.",
+    retry_after=60,
+)
 Busy = _problem(503, "busy", "Too many changes to the same rows at once; nothing was written.", retry_after=1)
 UpstreamTimeout = _problem(
     504, "upstream_timeout", "A service did not answer in time; the outcome is unknown. Repeat with the same key."

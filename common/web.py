@@ -15,7 +15,7 @@ from falcon.routing import BaseConverter
 from falcon.util.structures import Context
 
 from common import conditional, idempotency, problems, strict_json, tracing
-from common.auth import Authenticator, Caller
+from common.auth import Authenticator, Caller, Origin
 from common.contract import MAX_BODY_BYTES, METHODS, Contract
 from common.current_operators import CurrentOperators
 from common.schemas import make_error
@@ -42,6 +42,11 @@ class Request(falcon.Request):
 
     context_type = RequestContext
     context: RequestContext  # pyright: ignore[reportIncompatibleVariableOverride] - made by the line above
+
+
+def origin(req: Request) -> Origin:
+    """Return who asks for a change, and under which request id."""
+    return Origin(req.context.caller.actor, req.context.request_id)
 
 
 class IdConverter(BaseConverter):

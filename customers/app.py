@@ -16,7 +16,7 @@ from common.health import Health, Readiness
 from common.pagination import Cursors
 from common.times import Clock
 from common.web import build_app
-from customers.customer_resources import CustomerCollection, CustomerItem, InternalCustomer
+from customers.customer_resources import CustomerCollection, CustomerEventCollection, CustomerItem, InternalCustomer
 from customers.login_resources import LogOut, Password, Token
 from customers.logins import Logins
 from customers.operator_resources import OperatorCollection, OperatorItem, OperatorTokens
@@ -47,6 +47,7 @@ def create_app(
             ("/auth/logout", LogOut(database, clock)),
             ("/customers", CustomerCollection(database, cursors, clock)),
             ("/customers/{customer_id:id}", CustomerItem(database, clock)),
+            ("/customers/{customer_id:id}/events", CustomerEventCollection(database, cursors)),
             ("/operators", OperatorCollection(database, cursors, clock)),
             ("/operators/{username}", OperatorItem(database, clock)),
             ("/operators/{username}/revoke-tokens", OperatorTokens(database, clock)),

@@ -1,4 +1,4 @@
-"""SQL of the table customers. Everything here sees living customers only."""
+"""SQL of the table customers. Everything here but `is_known` sees living customers only."""
 
 from datetime import datetime
 
@@ -40,6 +40,12 @@ def select_customer(tx: Cursor, customer_id: int) -> Row | None:
     """Return the row or None."""
     tx.execute(_CUSTOMER, (customer_id,))
     return tx.fetchone()
+
+
+def is_known(tx: Cursor, customer_id: int) -> bool:
+    """Return whether there is such a customer, or was."""
+    tx.execute("SELECT 1 FROM customers WHERE id = %s", (customer_id,))
+    return bool(tx.fetchall())
 
 
 def lock_customer(tx: Cursor, customer_id: int) -> Row | None:

@@ -3,7 +3,9 @@
 from typing import Any
 
 from common import conditional, strict_json
+from common.auth import Origin
 from common.connection import Cursor, Row
+from common.events import Event, record, select_history
 from common.idempotency import Answer
 from common.problems import CustomerNotFound
 from common.times import Clock
@@ -11,7 +13,7 @@ from customers import store
 from customers.representations import customer_to_json
 
 
-def create_customer(tx: Cursor, clock: Clock, customer: dict[str, Any]) -> Answer:
+def create_customer(tx: Cursor, clock: Clock, customer: dict[str, Any], origin: Origin) -> Answer:
     """Add a customer; raises `EmailTaken`."""
     # Locks: none but the new row.
     now = clock()
@@ -24,6 +26,7 @@ def create_customer(tx: Cursor, clock: Clock, customer: dict[str, Any]) -> Answe
     }
     row["id"] = store.insert_customer(tx, row)
     store.SEARCH.insert(tx, row)
+    record(tx, origin, now, [Event("customer.created", row["id"], 1)])
     return Answer(201, strict_json.dumps(customer_to_json(row)), "customer", row["id"])
 
 
@@ -36,7 +39,7 @@ def get_customer(tx: Cursor, customer_id: int) -> Row:
 
 
 def update_customer(
-    tx: Cursor, clock: Clock, customer_id: int, changes: dict[str, Any], if_match: str | None
+    tx: Cursor, clock: Clock, customer_id: int, changes: dict[str, Any], if_match: str | None, origin: Origin
 ) -> Answer:
     """Replace the fields given.
 
@@ -47,16 +50,36 @@ def update_customer(
     row: Row = {**old, **changes, "updated_at": clock(), "version": old["version"] + 1}
     store.update_customer(tx, row)
     store.SEARCH.update(tx, old, row)
+    record(tx, origin, row["updated_at"], change_events(old, row))
     etag = conditional.entity_tag(row["version"])
     return Answer(200, strict_json.dumps(customer_to_json(row)), "customer", customer_id, etag)
 
 
-def delete_customer(tx: Cursor, clock: Clock, customer_id: int, if_match: str | None):
+def delete_customer(tx: Cursor, clock: Clock, customer_id: int, if_match: str | None, origin: Origin):
     """Hide a customer and free its email; raises `CustomerNotFound`, `PreconditionFailed`."""
     # Locks: customer.
     row = _lock_living(tx, customer_id, if_match)
-    store.update_customer_deleted(tx, customer_id, clock())
+    now = clock()
+    store.update_customer_deleted(tx, customer_id, now)
     store.SEARCH.delete(tx, row)
+    record(tx, origin, now, [Event("customer.deleted", customer_id, row["version"] + 1)])
+
+
+def get_customer_events(tx: Cursor, customer_id: int, after: tuple[int, ...] | None, count: int) -> list[Row]:
+    """Return up to `count` event rows past the position `after`, (id,) or None; of a deleted customer too.
+
+    Raises `CustomerNotFound`.
+    """
+    events = select_history(tx, "customer", customer_id, after, count)
+    if not events and not store.is_known(tx, customer_id):  # one from before there were events may have none
+        raise CustomerNotFound()
+    return events
+
+
+def change_events(old: Row, row: Row) -> list[Event]:
+    """Return the event of a change."""
+    changed = [name for name in ("name", "email", "phone") if row[name] != old[name]]
+    return [Event("customer.updated", row["id"], row["version"], {"changed": changed})]
 
 
 def _lock_living(tx: Cursor, customer_id: int, if_match: str | None) -> Row:

@@ -18,6 +18,7 @@ from common.times import Clock
 from common.web import build_app
 from orders.customers_client import CustomersClient
 from orders.documentation_resources import DocumentationToken
+from orders.feed_resources import Feed
 from orders.order_resources import (
     OrderCancellation,
     OrderCollection,
@@ -25,7 +26,7 @@ from orders.order_resources import (
     OrderEventCollection,
     OrderItem,
 )
-from orders.product_resources import ProductCollection, ProductItem
+from orders.product_resources import ProductCollection, ProductEventCollection, ProductItem
 
 
 def create_app(
@@ -49,11 +50,13 @@ def create_app(
             ("/health/ready", Readiness("orders", database)),
             ("/products", ProductCollection(database, cursors, clock)),
             ("/products/{product_id:id}", ProductItem(database, clock)),
+            ("/products/{product_id:id}/events", ProductEventCollection(database, cursors)),
             ("/orders", OrderCollection(database, customers, cursors, settings, clock)),
             ("/orders/{order_id:id}", OrderItem(database, settings, clock)),
             ("/orders/{order_id:id}/confirm", OrderConfirmation(database, settings, clock)),
             ("/orders/{order_id:id}/cancel", OrderCancellation(database, settings, clock)),
             ("/orders/{order_id:id}/events", OrderEventCollection(database, cursors)),
+            ("/events", Feed(database)),
             *documentation.routes(document, settings, ("/docs/token", DocumentationToken(customers, addresses))),
         ],
     )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from falcon import Response
 
 from common import times, web
-from common.auth import Origin
 from common.config import Settings
 from common.database import Database
 from common.idempotency import once
@@ -15,7 +14,7 @@ from common.tracing import headers_to_pass_on
 from common.web import Request
 from orders import order_store, order_workflows
 from orders.customers_client import CustomersClient
-from orders.representations import event_to_json, listed_order_to_json, order_entity_tag, order_to_json
+from orders.representations import listed_order_to_json, order_entity_tag, order_event_to_json, order_to_json
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class OrderCollection:
             headers_to_pass_on(req.get_header, req.context.request_id),
             req.context.key,
             req.context.body,
-            _origin(req),
+            web.origin(req),
             self.settings,
         )
         web.send_answer(resp, answer, location="/orders/{}")
@@ -103,7 +102,7 @@ class OrderConfirmation(OneOrder):
             req.context.key,
             order_workflows.confirm_order,
             order_id,
-            _origin(req),
+            web.origin(req),
             self.settings,
         )
         web.send_answer(resp, answer)
@@ -121,7 +120,7 @@ class OrderCancellation(OneOrder):
             order_workflows.cancel_order,
             order_id,
             req.context.body.get("reason"),
-            _origin(req),
+            web.origin(req),
             self.settings,
         )
         web.send_answer(resp, answer)
@@ -140,11 +139,7 @@ class OrderEventCollection:
         scope = ["order_events", order_id]
         after = self.cursors.read(query["cursor"], scope)
         rows = self.database.read(order_workflows.get_order_events, order_id, after, query["limit"] + 1)
-        page = self.cursors.page(rows, query["limit"], scope, lambda row: (row["id"],), event_to_json)
+        page = self.cursors.page(rows, query["limit"], scope, lambda row: (row["id"],), order_event_to_json)
         web.send_json(resp, page)
 
     on_head = on_get
-
-
-def _origin(req: Request) -> Origin:
-    return Origin(req.context.caller.actor, req.context.request_id)

@@ -13,6 +13,7 @@ from common.auth import Origin
 from common.config import Settings
 from common.connection import Cursor, Row
 from common.database import Database
+from common.events import Event, record
 from common.idempotency import Answer, Key, find_answer, once
 from common.problems import (
     InsufficientStock,
@@ -23,7 +24,7 @@ from common.problems import (
 )
 from common.schemas import MAX_ERRORS
 from common.times import Clock
-from orders import lifecycle, order_store, product_store
+from orders import lifecycle, order_store, product_store, product_workflows
 from orders.customers_client import CustomersClient
 from orders.representations import order_to_json, shortage_to_json
 
@@ -85,7 +86,11 @@ def create_order(
     row["id"] = order_store.insert_order(tx, row)
     order_store.insert_order_items(tx, row["id"], items)
     product_store.update_stock(tx, {product_id: -qty for product_id, qty in quantities.items()}, now)
-    order_store.insert_order_event(tx, row["id"], "created", origin, now)
+    moved = [
+        product_workflows.stock_changed(products[product_id], -qty, "order", order_id=row["id"])
+        for product_id, qty in quantities.items()
+    ]
+    record(tx, origin, now, [_event("order.created", row), *moved])
     return _answer(201, row, items, now, settings)
 
 
@@ -101,7 +106,7 @@ def confirm_order(tx: Cursor, clock: Clock, order_id: int, origin: Origin, setti
         status = lifecycle.require(row, "confirm", now, settings.cancel_window_seconds)
         row.update(status=status, confirmed_at=now, version=row["version"] + 1)
         order_store.update_order_status(tx, row)
-        order_store.insert_order_event(tx, order_id, "confirmed", origin, now)
+        record(tx, origin, now, [_event("order.confirmed", row)])
     return _answer(200, row, items, now, settings)
 
 
@@ -116,13 +121,19 @@ def cancel_order(
     row, items = _order(order_store.lock_order(tx, order_id))
     if lifecycle.is_done(row, "cancel"):
         return _answer(200, row, items, clock(), settings)
-    product_store.lock_products(tx, [item["product_id"] for item in items])
+    products = {
+        product["id"]: product for product in product_store.lock_products(tx, [item["product_id"] for item in items])
+    }
     now = clock()
     status = lifecycle.require(row, "cancel", now, settings.cancel_window_seconds)
     row.update(status=status, canceled_at=now, version=row["version"] + 1)
     order_store.update_order_status(tx, row)
     product_store.update_stock(tx, {item["product_id"]: item["qty"] for item in items}, now)
-    order_store.insert_order_event(tx, order_id, "canceled", origin, now, reason)
+    moved = [
+        product_workflows.stock_changed(products[item["product_id"]], item["qty"], "cancel", order_id=order_id)
+        for item in items
+    ]
+    record(tx, origin, now, [_event("order.canceled", row, reason), *moved])
     return _answer(200, row, items, now, settings)
 
 
@@ -132,11 +143,13 @@ def get_order(tx: Cursor, order_id: int) -> tuple[Row, list[Row]]:
 
 
 def get_order_events(tx: Cursor, order_id: int, after: tuple[int, ...] | None, count: int) -> list[Row]:
-    """Return event rows; raises `OrderNotFound`."""
-    events = order_store.select_order_events(tx, order_id, after, count)
-    if not events:  # an order has one from its first moment on, but maybe none past a cursor
-        get_order(tx, order_id)
-    return events
+    """Return up to `count` event rows past the position `after`, (id,) or None; raises `OrderNotFound`."""
+    events = order_store.select_order_events(tx, order_id)
+    if not events:  # an order has one from its first moment on
+        raise OrderNotFound()
+    ids = [event["id"] for event in events]
+    first = 0 if after is None else ids.index(after[0]) + 1
+    return events[first : first + count]
 
 
 def merge_lines(lines: list[dict[str, Any]]) -> dict[int, int]:
@@ -186,6 +199,11 @@ def _order(lines: list[Row]) -> tuple[Row, list[Row]]:
     if not lines:
         raise OrderNotFound()
     return dict(lines[0]), lines
+
+
+def _event(event_type: str, row: Row, reason: str | None = None) -> Event:
+    names = ("status", "total_cents", "customer_id", "customer_reference")
+    return Event(event_type, row["id"], row["version"], {name: row[name] for name in names}, reason)
 
 
 def _answer(status, row, items, now, settings):

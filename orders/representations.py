@@ -5,6 +5,7 @@ from typing import Any
 
 from common import conditional, times
 from common.connection import Row
+from common.events import data_of, name_of
 from orders import lifecycle
 
 
@@ -95,7 +96,7 @@ def order_entity_tag(order: dict[str, Any]) -> str:
     return conditional.entity_tag(f"{order['version']}{'-final' if is_final else ''}")
 
 
-def event_to_json(row: Row) -> dict[str, Any]:
+def order_event_to_json(row: Row) -> dict[str, Any]:
     """Return one entry of an order's audit trail."""
     return {
         "id": row["id"],
@@ -104,4 +105,37 @@ def event_to_json(row: Row) -> dict[str, Any]:
         "reason": row["reason"],
         "request_id": row["request_id"],
         "created_at": times.to_json(row["created_at"]),
+    }
+
+
+def product_event_to_json(row: Row) -> dict[str, Any]:
+    """Return one entry of a product's audit trail."""
+    data = data_of(row)
+    return {
+        **order_event_to_json({**row, "type": name_of(row)}),
+        "stock_delta": row["stock_delta"],
+        "stock": data.get("stock"),
+        "order_id": row["order_id"],
+        "cause": data.get("cause"),
+        "price_cents": data.get("price_cents"),
+        "changed": data.get("changed"),
+    }
+
+
+def feed_event_to_json(row: Row) -> dict[str, Any]:
+    """Return one entry of the feed."""
+    data = data_of(row)
+    if row["subject_type"] == "order":
+        data["reason"] = row["reason"]
+    if row["stock_delta"] is not None:
+        data |= {"delta": row["stock_delta"], "order_id": row["order_id"]}
+    return {
+        "id": f"evt_{row['id']}",
+        "sequence": row["sequence"],
+        "type": row["type"],
+        "occurred_at": times.to_json(row["created_at"]),
+        "subject": {"type": row["subject_type"], "id": row["subject_id"], "version": row["subject_version"]},
+        "data": data,
+        "actor": row["actor"],
+        "request_id": row["request_id"],
     }

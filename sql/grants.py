@@ -7,7 +7,7 @@ migration has to.
 FOR UPDATE and ON DUPLICATE KEY UPDATE need UPDATE, FOR SHARE needs SELECT alone. A foreign key is checked without any
 right on its table, but then its error doesn't name the constraint.
 
-Nobody may DELETE orders, or UPDATE or DELETE events.
+Nobody may DELETE orders, or DELETE events or UPDATE more of them than their number in the feed.
 """
 
 GRANTS = {
@@ -16,6 +16,7 @@ GRANTS = {
         "customer_search": "SELECT, INSERT, UPDATE, DELETE",
         "operators": "SELECT, INSERT, UPDATE",
         "login_failures": "SELECT, INSERT, UPDATE, DELETE",
+        "events": "SELECT, INSERT",
         "idempotency_keys": "SELECT, INSERT, DELETE",
         "idempotency_slots": "SELECT",
         "schema_migrations": "SELECT",
@@ -25,7 +26,9 @@ GRANTS = {
         "product_search": "SELECT, INSERT, UPDATE, DELETE",
         "orders": "SELECT, INSERT, UPDATE",
         "order_items": "SELECT, INSERT",
-        "order_events": "SELECT, INSERT",
+        "events": "SELECT, INSERT, UPDATE (sequence)",
+        "event_sequence": "SELECT, UPDATE",
+        "order_events": "SELECT, INSERT",  # the version before writes it
         "customers": "SELECT (id, deleted_at)",  # whether a customer lives; the rest, Customers says
         "operators": "SELECT (username, role, active, token_version)",  # who may act
         "idempotency_keys": "SELECT, INSERT, DELETE",
@@ -40,6 +43,8 @@ GRANTS = {
         "products": "SELECT",
         "orders": "SELECT",
         "order_items": "SELECT",
+        "events": "SELECT",
+        "event_sequence": "SELECT",
         "order_events": "SELECT",
         "idempotency_keys": "SELECT",
         "schema_migrations": "SELECT",

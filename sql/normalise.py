@@ -1,20 +1,28 @@
 """Brings stored texts to the form in which they are looked for (common/texts.py): `python -m sql.normalise`.
 
 It adds the search entries that are missing, too. It may run beside the programs, again and again, and may be killed at
-any point. What an order keeps of its customer and products stays as it was written.
+any point. What an order keeps of its customer and products stays as it was written. A changed customer or product has
+an event of it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from mysql.connector import errors
 
-from common import config
+from common import config, times
+from common.auth import Origin
 from common.connection import Cursor, Row
 from common.database import ER_DUP_ENTRY, Database
+from common.events import Event, record
 from common.problems import Busy, DatabaseUnavailable
 from common.search import SearchIndex
 from common.texts import clean
+from common.tracing import request_id
 from customers.store import SEARCH as CUSTOMERS
+from customers.workflows import change_events
+from orders import product_workflows
 from orders.product_store import SEARCH as PRODUCTS
 
 BATCH = 100  # rows in a transaction: who changes one of them waits some 0.1 s
@@ -32,11 +40,22 @@ class Texts:
     condition: str  # of the rows
     holder: str  # condition of the row that has a unique text already
     search: SearchIndex | None = None
+    # What is kept of a change, by the old and the new row, and what it needs to know beside the texts.
+    events: Callable[[Row, Row], list[Event]] | None = None
+    others: tuple[str, ...] = ()
 
 
 ALL = (
-    Texts(CUSTOMERS.table, CUSTOMERS.columns, "deleted_at IS NULL", "living_email = %(email)s", CUSTOMERS),
-    Texts(PRODUCTS.table, PRODUCTS.columns, "TRUE", "sku = %(sku)s", PRODUCTS),
+    Texts(
+        *(CUSTOMERS.table, CUSTOMERS.columns, "deleted_at IS NULL", "living_email = %(email)s", CUSTOMERS),
+        events=change_events,
+        others=("version",),
+    ),
+    Texts(
+        *(PRODUCTS.table, PRODUCTS.columns, "TRUE", "sku = %(sku)s", PRODUCTS),
+        events=product_workflows.change_events,
+        others=("version", "stock", "price_cents", "active"),
+    ),
     Texts(
         "orders",
         ("customer_reference",),
@@ -47,12 +66,14 @@ ALL = (
 )
 
 
-def normalise_batch(tx: Cursor, texts: Texts, after: int) -> tuple[list[Row], int, list[str]]:
+def normalise_batch(
+    tx: Cursor, texts: Texts, after: int, origin: Origin, now: datetime
+) -> tuple[list[Row], int, list[str]]:
     """Bring the next rows past the id `after` to one form; return them, how many changed, and why others can't be."""
     # Locks: the rows, by id.
     tx.execute(
         f"""
-        SELECT id, {", ".join(texts.columns)}
+        SELECT id, {", ".join(texts.columns + texts.others)}
           FROM {texts.table}
          WHERE id > %s AND {texts.condition}
          ORDER BY id
@@ -61,28 +82,36 @@ def normalise_batch(tx: Cursor, texts: Texts, after: int) -> tuple[list[Row], in
         """,
         (after, BATCH),
     )
-    rows, changed, refusals = [], 0, []
+    rows, changed, refusals, events = [], 0, [], []
     for old in tx.fetchall():
         row = old | {column: clean(old[column] or "") or None for column in texts.columns}
         if row != old:
+            if texts.events:
+                row["version"] += 1
             refusal = _update(tx, texts, row)
             if refusal:
                 refusals.append(f"{texts.table} {old['id']} stays as it is: {refusal}")
                 row = old
             elif texts.search:
                 texts.search.delete(tx, old)
-            changed += row != old
+            if row != old:
+                changed += 1
+                events += texts.events(old, row) if texts.events else []
         rows.append(row)
     if texts.search:
         texts.search.insert(tx, *rows)
+    if events:
+        record(tx, origin, now, events)
     return rows, changed, refusals
 
 
 def _update(tx: Cursor, texts: Texts, row: Row) -> str | None:
     """Write the texts of a locked row; return why the database refuses them, or None."""
-    assignments = ", ".join(f"{column} = %({column})s" for column in texts.columns)
+    # An order's version counts its events, and this is none of them.
+    columns = texts.columns + (("version",) if texts.events else ())
+    assignments = ", ".join(f"{column} = %({column})s" for column in columns)
     try:
-        tx.execute(f"UPDATE {texts.table} SET {assignments}, version = version + 1 WHERE id = %(id)s", row)
+        tx.execute(f"UPDATE {texts.table} SET {assignments} WHERE id = %(id)s", row)
     except errors.Error as ex:
         if ex.errno in (ER_BAD_NULL, ER_DATA_TOO_LONG):
             return ex.msg
@@ -95,9 +124,10 @@ def _update(tx: Cursor, texts: Texts, row: Row) -> str | None:
 
 def normalise(database: Database, texts: Texts):
     """Bring all rows of a table to one form; print a line for each that can't be, and one for the table."""
+    origin = Origin("system", request_id())
     after, total, total_changed = 0, 0, 0
     while True:
-        rows, changed, refusals = database.transact(normalise_batch, texts, after)
+        rows, changed, refusals = database.transact(normalise_batch, texts, after, origin, times.utc_now())
         for refusal in refusals:
             print(refusal)
         if not rows:

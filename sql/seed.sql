@@ -33,3 +33,21 @@ WITH RECURSIVE positions AS (SELECT 1 AS start UNION ALL SELECT start + 1 FROM p
 SELECT SUBSTR(text, start, 1), SUBSTR(text, start + 1, 1), SUBSTR(text, start + 2, 1), id, SUBSTR(text, start + 3, 3)
   FROM texts JOIN positions ON start <= CHAR_LENGTH(text)
     ON DUPLICATE KEY UPDATE product_search.id = product_search.id;
+
+-- Their beginning, for whoever asks what happened to them (common/events.py).
+
+INSERT INTO events (type, subject_type, subject_id, subject_version, actor, request_id, created_at)
+SELECT 'customer.created', 'customer', id, version, 'system', 'seed', created_at
+  FROM customers
+ WHERE email IN ('ops@acme.example', 'purchasing@globex.example', 'orders@initech.example')
+   AND NOT EXISTS (SELECT 1 FROM events WHERE subject_type = 'customer' AND subject_id = customers.id);
+
+INSERT INTO events (type, subject_type, subject_id, subject_version, stock_delta, data, actor, request_id, created_at)
+SELECT type, 'product', id, version, IF(type = 'product.stock_changed', stock, NULL),
+       IF(type = 'product.stock_changed', JSON_OBJECT('cause', 'opening', 'stock', stock),
+          JSON_OBJECT('sku', sku, 'price_cents', price_cents, 'active', active = TRUE)), 'system', 'seed', created_at
+  FROM products
+  JOIN (SELECT 'product.created' AS type UNION ALL SELECT 'product.stock_changed') AS types
+ WHERE sku IN ('SKU-001', 'SKU-002', 'SKU-003', 'SKU-004', 'SKU-005')
+   AND NOT EXISTS (SELECT 1 FROM events WHERE subject_type = 'product' AND subject_id = products.id)
+ ORDER BY id, type;

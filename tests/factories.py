@@ -13,6 +13,7 @@ from orders import order_workflows, product_store, product_workflows
 
 # Every row of a run has names of its own, so that no test sees another's.
 _numbers = itertools.count(1)
+ORIGIN = Origin("demo", "factory")
 
 
 def unique(prefix):
@@ -30,17 +31,18 @@ class Factory:
     def make_customer(self, **overrides):
         name = unique("customer")
         customer = {"name": name, "email": f"{name}@example.test", "phone": None, **overrides}
-        answer = self._database.transact(customer_workflows.create_customer, self._clock, customer)
+        answer = self._database.transact(customer_workflows.create_customer, self._clock, customer, ORIGIN)
         return strict_json.loads(answer.body)
 
     def make_product(self, **overrides):
         sku = unique("SKU")
         product = {"sku": sku, "name": f"Product {sku}", "price_cents": 1000, "stock": 100, **overrides}
         active = product.pop("active", True)
-        answer = self._database.transact(product_workflows.create_product, self._clock, product)
+        answer = self._database.transact(product_workflows.create_product, self._clock, product, ORIGIN)
         made = strict_json.loads(answer.body)
         if not active:
-            self._database.transact(product_workflows.update_product, self._clock, made["id"], {"active": False}, None)
+            change = {"active": False}
+            self._database.transact(product_workflows.update_product, self._clock, made["id"], change, None, ORIGIN)
         return made
 
     def make_order(self, settings, customer=None, items=None, **overrides):
@@ -49,8 +51,7 @@ class Factory:
         items = items or [{"product_id": self.make_product()["id"], "qty": 1}]
         request = {"customer_id": customer["id"], "items": items, **overrides}
         snapshot = {name: customer[name] for name in ("id", "name", "email", "phone")}
-        origin = Origin("demo", "factory")
-        answer = self._database.transact(order_workflows.create_order, self._clock, snapshot, request, origin, settings)
+        answer = self._database.transact(order_workflows.create_order, self._clock, snapshot, request, ORIGIN, settings)
         return strict_json.loads(answer.body)
 
     def make_operator(self, password, role="operator", active=True):
@@ -71,6 +72,14 @@ def order_request(customer, *lines, **fields):
     """Return the body of `POST /orders`; each line is (product, qty)."""
     items = [{"product_id": product["id"], "qty": qty} for product, qty in lines]
     return {"customer_id": customer["id"], "items": items, **fields}
+
+
+def end_of(api):
+    """Return where the feed ends now."""
+    page = {"has_more": True}
+    while page["has_more"]:  # more have no number yet than one call gives
+        page = api.get("/events?after=latest").json
+    return page["next"]
 
 
 def forge_token(token, secret, header=None, claims=None, digest="sha256"):

@@ -136,9 +136,7 @@ def checksum(database):
     """`checksum()` returns what changes with any committed change of any row."""
 
     def select_checksum(cursor):
-        cursor.execute(
-            "CHECKSUM TABLE customers, products, orders, order_items, order_events, idempotency_keys, operators"
-        )
+        cursor.execute("CHECKSUM TABLE customers, products, orders, order_items, events, idempotency_keys, operators")
         return cursor.fetchall()
 
     return lambda: database.read(select_checksum)

@@ -11,7 +11,7 @@ from common import times
 from common.search import escaped
 from orders import product_store, product_workflows
 from tests.contract_client import refusal
-from tests.factories import unique
+from tests.factories import ORIGIN, unique
 
 
 def found(api, path, search):
@@ -190,7 +190,7 @@ def test_search_finds_what_like_finds_in_any_script(database, names_and_search):
     def find(tx):
         for name in names:
             product = {"sku": unique("SKU"), "name": name, "price_cents": 1, "stock": 1}
-            product_workflows.create_product(tx, times.utc_now, product)
+            product_workflows.create_product(tx, times.utc_now, product, ORIGIN)
         rows = product_store.select_products(tx, search, None, 10_000)
         pattern = f"%{escaped(search)}%"
         tx.execute(

@@ -75,7 +75,7 @@ def test_order_takes_the_same_statements_whatever_its_length(count, orders_api, 
     request = order_request(factory.make_customer(), *((product, 1) for product in products))
 
     # Read: the customer (by Customers), the products.
-    # Written: the order, if its customer still lives; its lines, the event, the key with its answer; the stock.
+    # Written: the order, if its customer still lives; its lines, the events, the key with its answer; the stock.
     assert count(lambda: orders_api.post("/orders", json=request, **keyed())) == keyed_transaction(
         select=2, insert=3, insert_select=1, update=1
     )
@@ -108,8 +108,8 @@ def test_cancellation(count, orders_api, factory, settings):
 def test_new_rows(count, customers_api, orders_api):
     customer = {"name": "ACME", "email": f"{unique('acme')}@example.test"}
     product = {"sku": unique("SKU"), "name": "Mouse", "price_cents": 1900, "stock": 1}
-    # The row, its search entries, the key with its answer.
-    expected = keyed_transaction(select=0, insert=3)
+    # The row, its search entries, its events, the key with its answer.
+    expected = keyed_transaction(select=0, insert=4)
 
     assert count(lambda: customers_api.post("/customers", json=customer, **keyed())) == expected
     assert count(lambda: orders_api.post("/products", json=product, **keyed())) == expected
@@ -118,4 +118,4 @@ def test_new_rows(count, customers_api, orders_api):
 def test_stock_change(count, orders_api, factory):
     path = f"/products/{factory.make_product()['id']}"
 
-    assert count(lambda: orders_api.patch(path, json={"stock_delta": 1})) == transaction(select=1, update=1)
+    assert count(lambda: orders_api.patch(path, json={"stock_delta": 1})) == transaction(select=1, update=1, insert=1)

@@ -149,7 +149,41 @@ class Ledger:
         return self._rows("SELECT status, version FROM orders WHERE id = %s", order["id"])[0]
 
     def events(self, order):
-        return self._column("SELECT type FROM order_events WHERE order_id = %s ORDER BY id", order["id"])
+        return self._column(
+            "SELECT SUBSTRING(type, 7) FROM events WHERE subject_type = 'order' AND subject_id = %s ORDER BY id",
+            order["id"],
+        )
+
+    def event_ids(self, after):
+        """Return the ids of the events past a place in the feed, and of those that have none."""
+        return self._column("SELECT id FROM events WHERE sequence > %s OR sequence IS NULL", after)
+
+    def violations(self, product_ids):
+        """Return what doesn't add up of these products' stock, and of the orders of them."""
+        products = ", ".join(map(str, product_ids))
+        return self._rows(
+            f"""
+            SELECT 'stock' AS what, p.id
+              FROM products AS p
+             WHERE p.id IN ({products})
+               AND p.stock <> (SELECT SUM(stock_delta) FROM events WHERE subject_type = 'product' AND subject_id = p.id)
+             UNION ALL
+            SELECT 'line', i.order_id
+              FROM order_items AS i JOIN orders AS o ON o.id = i.order_id
+             WHERE i.product_id IN ({products})
+               AND IF(o.status = 'CANCELED', 0, -i.qty)
+                <> (SELECT COALESCE(SUM(stock_delta), 0) FROM events
+                     WHERE subject_type = 'product' AND subject_id = i.product_id AND order_id = i.order_id)
+             UNION ALL
+            SELECT 'version', o.id
+              FROM orders AS o
+             WHERE o.id IN (SELECT order_id FROM order_items WHERE product_id IN ({products}))
+               AND (o.version, CONCAT('created', IF(o.confirmed_at IS NULL, '', ' confirmed'),
+                                      IF(o.canceled_at IS NULL, '', ' canceled')))
+                <> (SELECT COUNT(*), GROUP_CONCAT(SUBSTRING(type, 7) ORDER BY id SEPARATOR ' ') FROM events
+                     WHERE subject_type = 'order' AND subject_id = o.id)
+            """
+        )
 
     def orders_of(self, customer):
         return self._column("SELECT id FROM orders WHERE customer_id = %s", customer["id"])
@@ -231,6 +265,29 @@ class Outsider:
         with self._holder.cursor() as cursor:
             cursor.execute("UPDATE products SET stock = 0 WHERE id = %s", (product["id"],))
         self._holder.commit()
+
+    def change_with_event(self, product):
+        """Change a product and write its event, and leave both uncommitted until `commit`."""
+        with self._holder.cursor() as cursor:
+            cursor.execute("UPDATE products SET version = version + 1 WHERE id = %s", (product["id"],))
+            cursor.execute(
+                """
+                INSERT INTO events (type, subject_type, subject_id, subject_version, data, actor, request_id, created_at)
+                VALUES ('product.updated', 'product', %s, 2, '{"sku": "S", "price_cents": 1, "active": true}', 'outsider',
+                        'outsider', NOW(6))
+                """,
+                (product["id"],),
+            )
+
+    def number_events(self):
+        """Give the events that are committed their numbers, and leave that uncommitted until `commit`."""
+        with self._holder.cursor(buffered=True) as cursor:
+            cursor.execute("SELECT last_sequence FROM event_sequence FOR UPDATE")
+            (end,) = cursor.fetchone()
+            cursor.execute("SELECT id FROM events WHERE sequence IS NULL ORDER BY id")
+            for place, (event_id,) in enumerate(cursor.fetchall(), start=end + 1):
+                cursor.execute("UPDATE events SET sequence = %s WHERE id = %s", (place, event_id))
+                cursor.execute("UPDATE event_sequence SET last_sequence = %s", (place,))
 
     def delete_customer(self, customer):
         """Delete a customer, and keep its row locked until `commit`."""

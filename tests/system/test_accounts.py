@@ -61,9 +61,9 @@ REFUSED = [
     ("b2b_orders_api", "SELECT id FROM customers FOR UPDATE"),
     ("b2b_orders_api", "UPDATE customers SET deleted_at = NULL"),
     ("b2b_orders_api", "DELETE FROM orders"),
-    ("b2b_orders_api", "UPDATE order_events SET actor = 'nobody'"),
-    ("b2b_orders_api", "DELETE FROM order_events"),
-    ("b2b_orders_api", "DROP TABLE order_events"),
+    ("b2b_orders_api", "UPDATE events SET actor = 'nobody'"),
+    ("b2b_orders_api", "DELETE FROM events"),
+    ("b2b_orders_api", "DROP TABLE events"),
     (READER, "SELECT password_hash FROM operators"),
     (READER, "UPDATE products SET stock = 0"),
 ]

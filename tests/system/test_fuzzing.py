@@ -152,7 +152,7 @@ def test_orders_went_on_and_each_step_left_an_event(programs):
         (confirmed_or_canceled,) = cursor.fetchone()
         cursor.execute(
             "SELECT COUNT(*) FROM orders"
-            " WHERE version <> (SELECT COUNT(*) FROM order_events WHERE order_id = orders.id)"
+            " WHERE version <> (SELECT COUNT(*) FROM events WHERE subject_type = 'order' AND subject_id = orders.id)"
         )
         (without_event,) = cursor.fetchone()
 
