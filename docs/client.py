@@ -1,7 +1,7 @@
-"""A client to copy: orders over this API from Python, an ERP say, and makes no order twice. Needs `requests` alone.
+"""A client to copy: orders over this API from Python, an ERP say, makes no order twice and misses no change.
 
-Every call is sent until its outcome is known. What must not happen twice carries a key that is made before the first
-try and never replaced by another.
+It needs `requests` alone. Every call is sent until its outcome is known. What must not happen twice carries a key that
+is made before the first try and never replaced by another.
 """
 
 import json
@@ -135,13 +135,46 @@ def order(reference, customer_id, items):
     return json.loads(answer)
 
 
+def follow(start, handle):
+    """Call `handle(outbox, event)` with every event of the feed, in its order, and return at its end. Call again later.
+
+    The first time of all, `start(outbox)` is called before: it reads and stores what there is. What the two write with
+    `outbox` commits together with the place in the feed. So a kill loses nothing, and what else they do may be done
+    again, for a page of events at most. One process at a time.
+    """
+    with closing(open_outbox()) as outbox:
+        if outbox.execute("SELECT next FROM feed").fetchone() is None:
+            page = {"has_more": True}
+            while page["has_more"]:
+                page = events_after("latest")
+            outbox.execute("BEGIN")
+            start(outbox)  # after the place was asked for: what changes meanwhile comes as an event, too
+            outbox.execute("INSERT INTO feed VALUES (?)", (page["next"],))
+            outbox.execute("COMMIT")
+        (place,) = outbox.execute("SELECT next FROM feed").fetchone()
+        page = {"next": place, "has_more": True}
+        while page["has_more"]:
+            page = events_after(page["next"])
+            outbox.execute("BEGIN")
+            for event in page["data"]:
+                handle(outbox, event)
+            outbox.execute("UPDATE feed SET next = ?", (page["next"],))
+            outbox.execute("COMMIT")
+
+
+def events_after(place):
+    """Return a page of the feed."""
+    return send("GET", f"{ORDERS}/events", params={"after": place})
+
+
 def open_outbox():
-    """Open the table of orders to send. An ERP has it in its own database. Each statement commits."""
-    outbox = sqlite3.connect("outbox.db", isolation_level=None)
+    """Open the tables of orders to send and of the place in the feed. An ERP has them in its own database."""
+    outbox = sqlite3.connect("outbox.db", isolation_level=None)  # each statement commits, but between BEGIN and COMMIT
     outbox.execute(
         "CREATE TABLE IF NOT EXISTS orders (customer_id INT, reference TEXT, idempotency_key TEXT NOT NULL,"
         " body TEXT NOT NULL, answer TEXT, PRIMARY KEY (customer_id, reference))"
     )
+    outbox.execute("CREATE TABLE IF NOT EXISTS feed (next INT NOT NULL)")
     return outbox
 
 

@@ -6,14 +6,16 @@ Its waits are recorded and not waited for.
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import uuid
+from contextlib import closing
 
 import pytest
 
 from tests.system.conftest import ROOT
-from tests.system.proxy import ScriptedProxy, answer, drop_after, hang_after
+from tests.system.proxy import ScriptedProxy, answer, drop_after, hang_after, pass_on
 
 ORCHESTRATE = "/orchestrator/create-and-confirm-order"
 
@@ -281,3 +283,170 @@ def test_every_page_of_the_customers_is_read_though_one_is_lost(caller, operator
 
     assert customers == added
     assert caller.customers.count("GET", "/customers.*") == 4
+
+
+# --- the feed --------------------------------------------------------------------------
+
+# What the program works on goes into a table of outbox.db and, as an effect that no transaction takes back, to a file.
+# A page has two events. KILL_AT says before which statement the program is killed: how it begins, and which of those.
+FOLLOW = """
+import os
+import signal
+
+begun = []
+
+def trace(statement):
+    begun.append(statement.startswith(KILL_AT[0]))
+    if begun[-1] and sum(begun) == KILL_AT[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def open_outbox(real=client.open_outbox):
+    outbox = real()
+    outbox.set_trace_callback(trace)
+    return outbox
+
+def events_after(place):
+    return client.send("GET", f"{client.ORDERS}/events", params={"after": place, "limit": 2})
+
+def work(outbox, stock):
+    with open("work", "a") as file:
+        print(stock, file=file)
+    outbox.execute("INSERT INTO work VALUES (?)", (stock,))
+
+def start(outbox):
+    outbox.execute("CREATE TABLE work (stock INT)")
+    work(outbox, client.send("GET", f"{client.ORDERS}/products/{PRODUCT}")["stock"])
+    if CHANGE_AT_START:
+        client.send("PATCH", f"{client.ORDERS}/products/{PRODUCT}", json={"stock_delta": 1})
+
+def handle(outbox, event):
+    if event["type"] == "product.stock_changed" and event["subject"]["id"] == PRODUCT:
+        work(outbox, event["data"]["stock"])
+
+client.open_outbox, client.events_after = open_outbox, events_after
+client.log_in()
+"""
+
+
+class Follower:
+    """A program that follows the stock of the shop's product."""
+
+    def __init__(self, caller, shop, operator):
+        self.caller, self.product = caller, shop.product["id"]
+        self.session, self.url = operator.session, f"{operator.stack.orders}/products/{self.product}"
+
+    def add(self, times):
+        """Change the stock by one, so many times."""
+        for _ in range(times):
+            assert self.session.patch(self.url, json={"stock_delta": 1}, timeout=30).status_code == 200
+
+    def start(self, kill_at=("never", 0), change_at_start=False):
+        settings = f"KILL_AT, PRODUCT, CHANGE_AT_START = {kill_at}, {self.product}, {change_at_start}"
+        return self.caller.start("client.follow(start, handle)", settings + FOLLOW)
+
+    def run(self, **options):
+        """Return the stocks that it has worked on: (in its table, in the file)."""
+        with self.start(**options) as process:
+            _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, "")
+        with closing(sqlite3.connect(self.caller.directory / "outbox.db")) as outbox:
+            table = [stock for (stock,) in outbox.execute("SELECT stock FROM work ORDER BY rowid")]
+        return table, [int(line) for line in (self.caller.directory / "work").read_text().split()]
+
+    def run_until_killed(self, kill_at=("never", 0)):
+        with self.start(kill_at) as process:
+            process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL
+
+
+@pytest.fixture
+def follower(caller, shop, operator):
+    return Follower(caller, shop, operator)
+
+
+def test_follower_reads_what_there_is_and_then_each_change_once_and_in_order(follower):
+    follower.add(2)
+
+    first, _ = follower.run(change_at_start=True)
+    follower.add(5)
+    second, effects = follower.run()
+
+    assert first == [52, 53]  # what changes while it reads what there is comes as well
+    assert second == effects == [*range(52, 59)]
+    assert follower.run() == (second, effects)
+
+
+@pytest.mark.parametrize("statement", ["CREATE TABLE work", "INSERT INTO feed", "COMMIT"])
+def test_follower_killed_at_its_start_begins_anew(follower, statement):
+    follower.run_until_killed((statement, 1))
+    follower.add(1)
+
+    assert follower.run()[0] == [51]
+    follower.add(3)
+    assert follower.run()[0] == [*range(51, 55)]
+
+
+@pytest.mark.parametrize(
+    "kill_at", [("BEGIN", 1), ("INSERT INTO work", 1), ("INSERT INTO work", 4), ("UPDATE feed", 2), ("COMMIT", 2)]
+)
+def test_killed_follower_misses_nothing_and_what_it_writes_with_the_place_counts_once(follower, kill_at):
+    follower.run()
+    follower.add(5)
+
+    follower.run_until_killed(kill_at)
+    table, effects = follower.run()
+
+    assert table == [*range(50, 56)]
+    assert list(dict.fromkeys(effects)) == table  # each at least once, and the first times in order
+
+
+def test_follower_killed_while_it_waits_for_a_page_misses_nothing(follower):
+    follower.run()
+    follower.add(5)
+    started = []
+
+    def kill(proxy, handler, forward):
+        forward()
+        started[0].send_signal(signal.SIGKILL)
+
+    follower.caller.orders.script("GET", "/events.*", pass_on, times=1)
+    follower.caller.orders.script("GET", "/events.*", kill, times=1)
+    with follower.start() as process:
+        started.append(process)
+        process.communicate(timeout=60)
+
+    assert process.returncode == -signal.SIGKILL
+    assert follower.run()[0] == [*range(50, 56)]
+
+
+@pytest.mark.parametrize("loss", [drop_after, break_off])
+def test_page_whose_answer_is_lost_is_asked_for_again(follower, loss):
+    follower.run()
+    follower.add(5)
+    asked = follower.caller.orders.count("GET", "/events.*")
+    follower.caller.orders.script("GET", "/events.*", pass_on, times=1)
+    follower.caller.orders.script("GET", "/events.*", loss, times=1)
+
+    table, effects = follower.run()
+
+    assert table == effects == [*range(50, 56)]
+    assert follower.caller.orders.count("GET", "/events.*") - asked == 3 + 1
+
+
+def test_follower_asks_for_the_end_until_it_is_the_end(follower):
+    page = misanswer(200, "application/json", b'{"data": [], "next": 0, "has_more": true}')
+    follower.caller.orders.script("GET", ".*after=latest.*", page, times=1)
+
+    assert follower.run()[0] == [50]  # and nothing of before
+
+
+def test_follower_whose_work_fails_is_not_past_it(follower):
+    follower.run()
+    follower.add(3)
+    broken = follower.caller.start("client.follow(start, None)", f"KILL_AT = ('never', 0){FOLLOW}")
+
+    with broken as process:
+        process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert follower.run()[0] == [*range(50, 54)]
