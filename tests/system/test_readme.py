@@ -135,8 +135,8 @@ def test_curl_decides_on_the_answer_and_on_no_earlier_one(stack, tmp_path, log_i
     assert matches(said, outputs_of(shell)[-1])
 
 
-def test_python_for_callers_prints_what_stands_below_it(stack, tmp_path):
-    ((code, expected),) = examples(CALLING, "python")
+@pytest.mark.parametrize(("code", "expected"), examples(CALLING, "python"), ids=["ordering", "following"])
+def test_python_for_callers_prints_what_stands_below_it(stack, tmp_path, code, expected):
     environ = {"B2B_CUSTOMERS": stack.customers, "B2B_ORDERS": stack.orders, "B2B_ORCHESTRATOR": stack.orchestrator}
     environ = {**os.environ, **environ, "PYTHONPATH": str(ROOT / "docs")}
     # The stack keeps the orders of other runs, and a reference is good for one.
