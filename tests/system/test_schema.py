@@ -1,7 +1,11 @@
 """What the schema itself refuses, whoever asks."""
 
+import re
+
 import pytest
 from mysql.connector import errors
+
+from tests.system.conftest import ROOT
 
 NOW = "'2026-01-01'"
 CUSTOMER = (
@@ -101,3 +105,19 @@ def test_database_takes_what_may_be_true(rows, statement):
     rows.execute(statement)
 
     assert rows.rowcount == 1
+
+
+def test_debezium_settings_name_columns_that_there_are(other_connection):
+    settings = dict(
+        re.findall(r"^transforms\.outbox\.(\S+?)=(.*)$", (ROOT / "docs" / "events.md").read_text(), re.MULTILINE)
+    )
+    added = settings["table.fields.additional.placement"].split(",")
+    named = {settings["route.by.field"], *(column.split(":")[0] for column in added)}
+    named |= {column for option, column in settings.items() if option.startswith("table.field.event.")}
+    with other_connection.cursor() as cursor:
+        cursor.execute("SHOW COLUMNS FROM events")
+        kinds = {column: kind.decode() if isinstance(kind, bytes) else kind for column, kind, *_ in cursor.fetchall()}
+
+    assert len(named) == 11
+    assert named - kinds.keys() == set()
+    assert kinds[settings["table.field.event.timestamp"]] == "datetime(6)"  # the router takes no TIMESTAMP
