@@ -59,7 +59,8 @@ def has_unnumbered(tx: Cursor) -> bool:
 def number(tx: Cursor, count: int = NUMBERED_AT_ONCE) -> bool:
     """Give up to `count` events their numbers; return whether all have theirs that were committed before.
 
-    Not all have, if there are more, or if others are at it for longer than NUMBERING_WAIT_MS. Raises `EventsNotAdopted`.
+    Not all have, if there are more, or if others are at it for longer than NUMBERING_WAIT_MS.
+    Raises `EventsNotAdopted`.
     """
     # Locks: the one row of event_sequence, which no writer of events takes.
     try:
@@ -70,9 +71,9 @@ def number(tx: Cursor, count: int = NUMBERED_AT_ONCE) -> bool:
         return False
     if end["adopted_at"] is None:
         raise EventsNotAdopted()
-    # A plain read, which waits for no writer. READ COMMITTED makes its snapshot here, after the lock: one from before
-    # would miss what was committed while this waited, and the next reader would number that behind what came later.
-    # In it, an event is never without those of its subject that were committed before, whose ids are lower.
+    # A plain read, which waits for no writer. READ COMMITTED makes its snapshot here, after the lock: in one from
+    # before, what another has numbered while this waited would have no number, and get a second one. A snapshot never
+    # has an event without those of its subject that were committed before, and they have lower ids.
     tx.execute("SELECT id FROM events WHERE is_unsequenced = TRUE ORDER BY id LIMIT %s", (count,))
     ids = [row["id"] for row in tx.fetchall()]
     if ids:

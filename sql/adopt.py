@@ -1,8 +1,9 @@
-"""Brings what is older than the table events into it: `python -m sql.adopt`, once no instance of the version before runs.
+"""Brings what is older than the table events into it: `python -m sql.adopt`, once the version before runs nowhere.
 
-Until then the feed has no page (orders/feed.py). The history of orders comes from order_events. Stock gets a movement for
-each line of an order that has none, and then an opening: what is missing to the stock of now. It may run beside this
-version, again and again, and may be killed at any point. A database that was empty when the table was made needs it not.
+Until then the feed has no page (orders/feed.py). The history of orders comes from order_events. Stock gets a movement
+for each line of an order that has none, and then an opening: what is missing to the stock of now. It may run beside
+this version, again and again, and may be killed at any point. A database that was empty when the table was made needs
+none of it.
 """
 
 from collections.abc import Callable
@@ -53,9 +54,9 @@ def adopt_history(tx: Cursor, after: int) -> Step:
 
 
 def adopt_lines(tx: Cursor, after: int) -> Step:
-    """Write the movement of each line of the next orders that should have moved its stock, or moved it back, and has not.
+    """Write what is missing of the movements by the lines of the next orders, taken or given back.
 
-    A version that writes events writes the order's and its movements in one transaction, so the first tells of the others.
+    A version that writes events writes the order's and its movements in one transaction: the first tells of the others.
     """
     # Locks: the row of event_sequence. None of the orders: a cancellation by this version adds what it gives back, and
     # what is missing here stays the same.

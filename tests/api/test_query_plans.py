@@ -12,9 +12,11 @@ import pytest
 
 from bench.fill import Sizes, run_fill
 from common.database import Database
+from common.events import select_history
 from common.idempotency import Answer, Key, find_answer, once
 from customers import store
-from orders import order_store, product_store
+from orders import feed, order_store, product_store
+from sql.adopt import adopt
 from tests.conftest import connect, migrate
 
 # Enough for the optimizer to have a choice.
@@ -36,6 +38,8 @@ def filled(database_settings):
         cursor.execute(f"USE {settings.name}")
         run_fill(cursor, SIZES)
         database = Database(settings)
+        adopt(database)
+        database.transact(lambda tx: tx.execute("ANALYZE TABLE events"))
         yield database
         database.close()
         cursor.execute(f"DROP DATABASE {settings.name}")
@@ -121,12 +125,51 @@ def test_orders_of_each_combination_of_filters_come_from_its_index_in_its_order(
     assert wasted(plans) == []
 
 
-@for_both_pages
-def test_events_of_an_order_come_from_its_index(explain, after):
-    plans = explain(order_store.select_order_events, 7, after, 21)
+# --- events ----------------------------------------------------------------------------
 
-    assert [tables_and_indexes(plan) for plan in plans] == [[("order_events", "ix_order_events_order")]]
+
+@for_both_pages
+def test_events_of_a_product_come_from_its_index(explain, after):
+    plans = explain(select_history, "product", 7, after, 21)
+
+    assert [tables_and_indexes(plan) for plan in plans] == [[("events", "ix_events_subject")]]
     assert wasted(plans) == []
+
+
+def test_events_of_an_order_come_from_the_indexes_of_both_tables(explain):
+    ((new, old, new_too, *_),) = explain(order_store.select_order_events, 7)
+
+    assert tables_and_indexes([new, old, new_too]) == [
+        ("events", "ix_events_subject"),
+        ("old", "ix_order_events_order"),
+        ("events", "PRIMARY"),
+    ]
+
+
+@pytest.mark.parametrize("types", [[], ["order.created"], ["order.created", "customer.deleted"]], ids=len)
+@pytest.mark.parametrize("after", ["0", "5000"])
+@pytest.mark.parametrize(
+    ("subject", "index"),
+    [(None, "uq_events_sequence"), (("product", 7), "ix_events_subject_sequence")],
+    ids=["any subject", "one subject"],
+)
+def test_pages_of_the_feed_come_from_an_index_in_its_order(explain, types, after, subject, index):
+    _, *plans = explain(feed.select_page, after, types, subject, 100)  # the first asks where the end is
+
+    assert {step for plan in plans for step in tables_and_indexes(plan)} == {("events", index)}
+    assert wasted(plans) == []
+
+
+def test_events_without_a_number_are_found_and_numbered_by_indexes(explain, filled):
+    forget = "UPDATE events SET sequence = NULL WHERE id BETWEEN 100 AND 120"
+    filled.transact(lambda tx: tx.execute(forget))
+
+    assert tables_and_indexes(explain(feed.has_unnumbered)[0]) == [("events", "ix_events_unsequenced")]
+    _, select, (_, update), _ = explain(feed.number)
+
+    assert tables_and_indexes(select) == [("events", "ix_events_unsequenced")]
+    assert tables_and_indexes([update]) == [("events", "PRIMARY")]
+    assert wasted([select, [update]]) == []
 
 
 # --- searches --------------------------------------------------------------------------

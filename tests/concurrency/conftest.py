@@ -180,7 +180,7 @@ class Ledger:
              WHERE o.id IN (SELECT order_id FROM order_items WHERE product_id IN ({products}))
                AND (o.version, CONCAT('created', IF(o.confirmed_at IS NULL, '', ' confirmed'),
                                       IF(o.canceled_at IS NULL, '', ' canceled')))
-                <> (SELECT COUNT(*), GROUP_CONCAT(SUBSTRING(type, 7) ORDER BY id SEPARATOR ' ') FROM events
+                <> (SELECT COUNT(*), GROUP_CONCAT(SUBSTRING(type, 7) ORDER BY subject_version SEPARATOR ' ') FROM events
                      WHERE subject_type = 'order' AND subject_id = o.id)
             """
         )
@@ -272,9 +272,10 @@ class Outsider:
             cursor.execute("UPDATE products SET version = version + 1 WHERE id = %s", (product["id"],))
             cursor.execute(
                 """
-                INSERT INTO events (type, subject_type, subject_id, subject_version, data, actor, request_id, created_at)
-                VALUES ('product.updated', 'product', %s, 2, '{"sku": "S", "price_cents": 1, "active": true}', 'outsider',
-                        'outsider', NOW(6))
+                INSERT INTO events (type, subject_type, subject_id, subject_version, data,
+                                    actor, request_id, created_at)
+                VALUES ('product.updated', 'product', %s, 2, '{"sku": "S", "price_cents": 1, "active": true}',
+                        'outsider', 'outsider', NOW(6))
                 """,
                 (product["id"],),
             )

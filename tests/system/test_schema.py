@@ -28,6 +28,10 @@ EVENT = (
     "INSERT INTO order_events (order_id, type, actor, request_id, created_at)"
     " VALUES ({}, '{}', 'demo', 'r', '2026-01-01')"
 )
+HAPPENED = (
+    "INSERT INTO events (sequence, type, subject_type, subject_id, subject_version, stock_delta, actor, request_id,"
+    " created_at) VALUES ({}, '{}', '{}', 1, 1, {}, 'demo', 'r', '2026-01-01')"
+)
 OPERATOR = "INSERT INTO operators (username, password_hash, role, created_at) VALUES ('{}', 'h', '{}', '2026-01-01')"
 
 REFUSED = [
@@ -58,6 +62,12 @@ REFUSED = [
     (ITEM.format(700000900, 700000999, 1, 100, 100), "fk_order_items_product"),
     (EVENT.format(700000999, "created"), "fk_order_events_order"),
     (EVENT.format(700000900, "shipped"), "ck_order_events_type"),
+    (HAPPENED.format("NULL", "order.paid", "order", "NULL"), "ck_events_type"),
+    (HAPPENED.format("NULL", "order.created", "product", "NULL"), "ck_events_subject"),
+    (HAPPENED.format("NULL", "order.created", "order", 1), "ck_events_stock"),
+    (HAPPENED.format("NULL", "product.stock_changed", "product", "NULL"), "ck_events_stock"),
+    (HAPPENED.format(700000900, "order.created", "order", "NULL"), "uq_events_sequence"),
+    ("INSERT INTO event_sequence VALUES (2, 0, NULL)", "ck_event_sequence_one"),
     (OPERATOR.format("someone", "root"), "ck_operators_role"),
     (OPERATOR.format("System", "viewer"), "ck_operators_username_not_reserved"),
     (OPERATOR.format("KNOWN", "viewer"), "uq_operators_username"),
@@ -77,6 +87,7 @@ def rows(other_connection):
         ORDER.format(700000901, 700000900, "'PO-1'", "CANCELED", 100, "NULL", NOW),
         ITEM.format(700000900, 700000900, 1, 100, 100),
         EVENT.format(700000900, "created"),
+        HAPPENED.format(700000900, "order.created", "order", "NULL"),
         OPERATOR.format("known", "viewer"),
     ):
         cursor.execute(statement)
