@@ -172,16 +172,22 @@ def search_texts(names, keys, numbers):
 
 
 def measure_search(shop, path, kinds):
-    """Return {kind: [median, p95, longest] of its searches}."""
-    return {kind: measure(shop, path, [{"search": text} for text in texts]) for kind, texts in kinds.items()}
+    """Return {kind: [median, p95, longest] of its searches}, and of all kinds together."""
+    taken = {kind: ask(shop, path, [{"search": text} for text in texts]) for kind, texts in kinds.items()}
+    return {kind: figures(each) for kind, each in taken.items()} | {"all of them": figures(sum(taken.values(), []))}
 
 
-def measure(shop, path, queries):
-    """Return [median, p95, longest] of a list's first pages."""
+def ask(shop, path, queries):
+    """Return the milliseconds that a list's first pages take, each SEARCHES times."""
     paths = [f"{path}?{urlencode(query)}" for query in queries]
     for each in paths:  # brings the rows into memory
         shop.call("GET", each)
-    taken = sorted(shop.call("GET", each) for each in paths * SEARCHES)
+    return [shop.call("GET", each) for each in paths * SEARCHES]
+
+
+def figures(taken):
+    """Return [median, p95, longest]."""
+    taken = sorted(taken)
     return [statistics.median(taken), taken[int(0.95 * len(taken))], taken[-1]]
 
 
@@ -193,7 +199,8 @@ def measure_finds(shop):
         return tx.fetchall()
 
     return {
-        known: measure(shop, path, shop.database.read(select, statement)) for known, (path, statement) in FINDS.items()
+        known: figures(ask(shop, path, shop.database.read(select, statement)))
+        for known, (path, statement) in FINDS.items()
     }
 
 
@@ -214,7 +221,7 @@ def measure_feed(shop):
         " of one type": {"types": "customer.deleted"},
     }
     return {
-        f"{name}{kind}": measure(shop, "/events", [{"after": after, **query}])
+        f"{name}{kind}": figures(ask(shop, "/events", [{"after": after, **query}]))
         for kind, query in filters.items()
         for name, after in ((f"first of {int(last):,}", 0), ("last", int(last) - 10_000))
     }

@@ -27,13 +27,16 @@ FIRST_LINE = 200_000_000_000
 FIRST_EVENT = 1_000_000_000_000
 PLACES = 128  # for an order's lines, which are 100 at most
 
+# The row of event_sequence: a second run waits here, and no writer of events.
+_LOCK = "SELECT one FROM event_sequence FOR UPDATE"
+
 Step = tuple[int | None, int]  # the id to go on after, None at the end; the events written
 
 
 def adopt_history(tx: Cursor, after: int) -> Step:
     """Copy what is missing of the next rows of order_events."""
-    # Locks: the row of event_sequence, at which a second run waits.
-    feed.lock_sequence(tx)
+    # Locks: the row of event_sequence.
+    tx.execute(_LOCK)
     last = _last_of(tx, "SELECT id FROM order_events WHERE id > %s ORDER BY id LIMIT %s", after)
     tx.execute(
         """
@@ -60,7 +63,7 @@ def adopt_lines(tx: Cursor, after: int) -> Step:
     """
     # Locks: the row of event_sequence. None of the orders: a cancellation by this version adds what it gives back, and
     # what is missing here stays the same.
-    feed.lock_sequence(tx)
+    tx.execute(_LOCK)
     last = _last_of(tx, "SELECT order_id AS id FROM order_items WHERE order_id > %s ORDER BY order_id LIMIT %s", after)
     tx.execute(
         f"""
@@ -88,7 +91,7 @@ def adopt_lines(tx: Cursor, after: int) -> Step:
 def adopt_openings(tx: Cursor, after: int) -> Step:
     """Write what is missing to the stock of the next products."""
     # Locks: the row of event_sequence; the products, by id, so that stock and movements belong together.
-    feed.lock_sequence(tx)
+    tx.execute(_LOCK)
     tx.execute("SELECT id FROM products WHERE id > %s ORDER BY id LIMIT %s", (after, PRODUCTS))
     ids = [row["id"] for row in tx.fetchall()]
     if not ids:

@@ -32,7 +32,9 @@ CREATE TABLE IF NOT EXISTS events (
     CONSTRAINT ck_events_subject CHECK (subject_type = SUBSTRING_INDEX(type, '.', 1)),
     CONSTRAINT ck_events_stock CHECK ((type = 'product.stock_changed') = (stock_delta IS NOT NULL))
 ) COMMENT 'Who did what to an order, a product or a customer, when and why'
-  DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
+  DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci
+  -- What is adopted keeps its id or gets a lower one (sql/adopt.py), and stands before what happens from now on.
+  AUTO_INCREMENT = 1000000000000;
 
 CREATE TABLE IF NOT EXISTS event_sequence (
     one           TINYINT UNSIGNED NOT NULL,
@@ -42,18 +44,10 @@ CREATE TABLE IF NOT EXISTS event_sequence (
     CONSTRAINT ck_event_sequence_one CHECK (one = 1)
 ) COMMENT 'One row, locked by whoever gives events their places' DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
 
--- What is adopted keeps its id or gets a low one (sql/adopt.py), and stands before what happens from now on.
-
-SET @is_used = EXISTS (SELECT 1 FROM products) OR EXISTS (SELECT 1 FROM operators);
-
-SET @alter = IF(@is_used, 'ALTER TABLE events AUTO_INCREMENT = 1000000000000', 'DO 0');
-
-PREPARE alter_events FROM @alter;
-
-EXECUTE alter_events;
+-- A database that nobody has used has nothing to adopt.
 
 INSERT IGNORE INTO event_sequence (one, last_sequence, adopted_at)
-VALUES (1, 0, IF(@is_used, NULL, UTC_TIMESTAMP(6)));
+VALUES (1, 0, IF(EXISTS (SELECT 1 FROM products) OR EXISTS (SELECT 1 FROM operators), NULL, UTC_TIMESTAMP(6)));
 
 -- migrate:down
 

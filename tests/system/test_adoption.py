@@ -274,6 +274,34 @@ def test_database_that_was_empty_needs_no_adoption(new, tmp_path):
     ]
 
 
+def test_adoption_of_what_has_its_events_adds_none(new, other_connection):
+    prepare(new)
+    order = (
+        "INSERT INTO orders VALUES (1, 1, 'ACME', 'e', NULL, NULL, 'CREATED', 1, 1, NOW(6), NULL, NULL, NULL, DEFAULT)"
+    )
+    event = (
+        "INSERT INTO events (type, subject_type, subject_id, subject_version, order_id, stock_delta, actor, request_id,"
+        " created_at) VALUES ('order.created', 'order', 1, 1, NULL, NULL, 'demo', 'r', NOW(6)),"
+        " ('product.stock_changed', 'product', 1, 2, 1, -3, 'demo', 'r', NOW(6))"
+    )
+    with other_connection.cursor() as cursor:
+        cursor.execute(f"USE {new['DB_NAME']}")
+        for statement in (
+            order,
+            "INSERT INTO order_items VALUES (1, 1, 1, 'SKU-001', 'Laptop', 3, 1, 3)",
+            "UPDATE products SET stock = stock - 3 WHERE id = 1",
+            event,
+        ):
+            cursor.execute(statement)
+    other_connection.commit()
+
+    assert run_adopt(new)[:3] == [
+        "history of orders: 0 events",
+        "lines of orders: 0 events",
+        "openings of products: 0 events",
+    ]
+
+
 def test_adoption_without_its_tables_or_its_database_is_one_line(new, other_connection):
     other_connection.cursor().execute(f"CREATE DATABASE {new['DB_NAME']}")
     for change in ({}, {"DB_PORT": "1"}):
