@@ -169,11 +169,13 @@ class Ledger:
                AND p.stock <> (SELECT SUM(stock_delta) FROM events WHERE subject_type = 'product' AND subject_id = p.id)
              UNION ALL
             SELECT 'line', i.order_id
-              FROM order_items AS i JOIN orders AS o ON o.id = i.order_id
-             WHERE i.product_id IN ({products})
-               AND IF(o.status = 'CANCELED', 0, -i.qty)
-                <> (SELECT COALESCE(SUM(stock_delta), 0) FROM events
-                     WHERE subject_type = 'product' AND subject_id = i.product_id AND order_id = i.order_id)
+              FROM order_items AS i
+              JOIN orders AS o ON o.id = i.order_id
+              LEFT JOIN (SELECT subject_id, order_id, SUM(stock_delta) AS pieces FROM events
+                          WHERE subject_type = 'product' AND order_id IS NOT NULL
+                          GROUP BY subject_id, order_id) AS moved
+                ON moved.subject_id = i.product_id AND moved.order_id = i.order_id
+             WHERE i.product_id IN ({products}) AND IF(o.status = 'CANCELED', 0, -i.qty) <> COALESCE(pieces, 0)
              UNION ALL
             SELECT 'version', o.id
               FROM orders AS o
