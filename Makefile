@@ -23,7 +23,7 @@ TEST_TOOLS := .local/nginx/nginx .local/chromium/chromium
 BENCH_TOOLS := .local/wrk/wrk .local/sysbench/sysbench
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS) $(SWAGGER_UI)
 
-.PHONY: help demo run test mutants contract lint lock audit migrate seed normalise adopt operator offline postman clients package deploy db bench bench-cold-start bench-size clean
+.PHONY: help demo run test mutants contract lint lock audit migrate seed normalise adopt expire purge verify operator offline postman clients package deploy db bench bench-cold-start bench-size clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
@@ -71,6 +71,18 @@ normalise: $(INSTALLED) ## Bring stored texts to the form in which they are look
 adopt: $(INSTALLED) ## After an upgrade, once no old instance runs: bring what is older than the events into them
 	@sql/mysql-server start
 	@exec python -m sql.adopt
+
+expire: $(INSTALLED) ## Cancel unconfirmed orders that are overdue, and restore their stock; one pass
+	@sql/mysql-server start >&2
+	@exec python -m orders.jobs expire
+
+purge: $(INSTALLED) ## Delete idempotency keys and counts of log-ins that are over; one pass
+	@sql/mysql-server start >&2
+	@exec python -m customers.jobs purge
+
+verify: $(INSTALLED) ## Check that orders, lines, stock and events add up
+	@sql/mysql-server start >&2
+	@exec python -m orders.jobs verify
 
 operator: $(INSTALLED) ## Add or change an operator: USERNAME=… ROLE=viewer|operator|admin, and asks for the password; or ROLE=off
 	@sql/mysql-server start >&2

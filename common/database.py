@@ -40,7 +40,7 @@ NO_SCHEMA_ERRORS = frozenset({1044, 1049, 1142, 1146})
 NO_SCHEMA = {"is_read_only": 0, "has_schema": 0}
 
 # The newest migration that this code needs. A newer one may be there: it comes before its code does.
-SCHEMA_VERSION = "0008"
+SCHEMA_VERSION = "0009"
 
 MAX_ATTEMPTS = 4  # the first and three retries
 # Full jitter: a uniform wait up to base * 2^attempt keeps the losers of one deadlock
@@ -52,6 +52,8 @@ BACKOFF_BASE_SECONDS = 0.01
 CONNECTIONS = 8
 # The longest that a call waits for one. Only a database that hangs, or many who queue for the same rows, take so long.
 CONNECTION_WAIT_SECONDS = 1
+
+INSPECT_TIMEOUT = 600  # seconds for one statement over whole tables
 
 PROBE_SECONDS = 1  # between two probes, and for an answer; the driver's smallest timeout
 # An unanswered probe counts for this long. Later it says nothing about the database.
@@ -72,6 +74,7 @@ class Database:
         jitter: Callable[[float, float], float] = random.uniform,
         connections: int = CONNECTIONS,
     ):
+        self._settings = settings
         self._sleep = sleep
         self._jitter = jitter
         # The last one back is the first one out: no more are opened than are used at once.
@@ -118,6 +121,14 @@ class Database:
         with self._lend() as connection:
             return connection.read(fn, *args)
 
+    def inspect(self, fn: Callable[[Cursor], Result]) -> Result:
+        """Run `fn(cursor)`, plain reads only, on one snapshot and for as long as they take; no call waits for it."""
+        connection = Connection(self._settings, CONNECT_TIMEOUT, INSPECT_TIMEOUT)
+        try:
+            return connection.read(_on_one_snapshot, fn)
+        finally:
+            connection.drop()
+
     def close(self):
         """Close the connections; none may be lent."""
         for connection in [*self._idle, self.probe.connection]:
@@ -145,6 +156,12 @@ class Database:
                 connection.release_locks()
             self._idle.append(connection)
             self._permits.put(None)
+
+
+def _on_one_snapshot(cursor: Cursor, fn: Callable[[Cursor], Result]) -> Result:
+    cursor.execute("SET SESSION max_execution_time = 0, SESSION transaction_isolation = 'REPEATABLE-READ'")
+    cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+    return fn(cursor)
 
 
 class Probe:

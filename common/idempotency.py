@@ -130,6 +130,12 @@ def find_answer(tx: Cursor, clock: Clock, key: Key) -> Answer | None:
     return Answer(row["status"], body, row["target_type"], row["target_id"], row["etag"], replayed=True)
 
 
+def delete_expired(tx: Cursor, now: datetime, count: int) -> int:
+    """Delete up to `count` keys that have expired; return how many."""
+    tx.execute("DELETE FROM idempotency_keys WHERE expires_at <= %s ORDER BY expires_at LIMIT %s", (now, count))
+    return tx.rowcount
+
+
 def _insert_answer(tx: Cursor, key: Key, now: datetime, answer: Answer):
     with unique("PRIMARY", _Overtaken):
         tx.execute(

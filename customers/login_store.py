@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from common.connection import Cursor, Row
 
 WINDOW = timedelta(minutes=5)  # from the first failure; then the count starts anew
+KNOWN_FOR = timedelta(days=30)  # since the last right log-in
+KEPT_FOR = timedelta(days=1)  # all else, for whoever looks into an attack
 
 _ROWS = " OR ".join(f"(kind = '{kind}' AND bucket = %({kind})s)" for kind in ("address", "name", "pair"))
 
@@ -67,3 +69,17 @@ def take_back(tx: Cursor, of: dict[str, bytes], now: datetime):
         """,
         {**of, "now": now},
     )
+
+
+def delete_old(tx: Cursor, now: datetime, count: int) -> int:
+    """Delete up to `count` rows that count for nothing any more; return how many."""
+    tx.execute(
+        """
+        DELETE FROM login_failures
+         WHERE started_at <= %s AND (kind <> 'known' OR started_at <= %s)
+         ORDER BY started_at
+         LIMIT %s
+        """,
+        (now - KEPT_FOR, now - KNOWN_FOR, count),
+    )
+    return tx.rowcount

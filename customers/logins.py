@@ -23,7 +23,6 @@ LIMITS = {"address": 30, "name": 100, "pair": 5}
 
 # An address from which a name has logged in within this time isn't bound by the name's limit, so that nobody who
 # knows a name can lock its owner out.
-KNOWN_FOR = timedelta(days=30)
 
 # Attempts that began this short a time ago may still be checked. Right ones among them count as none then.
 CHECKED_WITHIN = timedelta(seconds=2)
@@ -86,7 +85,7 @@ def count(tx: Cursor, of: dict[str, bytes], now: datetime) -> int:
 
 def _wait_seconds(rows, now, more):
     """Return the seconds to wait if `more` failures were one too many, else 0."""
-    is_known = "known" in rows and rows["known"]["started_at"] > now - KNOWN_FOR
+    is_known = "known" in rows and rows["known"]["started_at"] > now - login_store.KNOWN_FOR
     starts = [
         rows[kind]["started_at"]
         for kind, limit in LIMITS.items()

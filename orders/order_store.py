@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from common.connection import Cursor, Row
-from common.database import unique
+from common.database import placeholders, unique
 from common.problems import CustomerNotFound, DuplicateReference, Problem
 
 _ORDER_COLUMNS = """
@@ -92,6 +92,28 @@ def lock_order(tx: Cursor, order_id: int) -> list[Row]:
     """Return the same as `select_order`; holds the order's row exclusively until the commit."""
     tx.execute(f"{_ORDER_AND_ITEMS} FOR UPDATE OF o", (order_id,))
     return tx.fetchall()
+
+
+def lock_overdue(tx: Cursor, now: datetime, passed_over: list[int]) -> int | None:
+    """Return the id of the unconfirmed order that is overdue for longest, but for those `passed_over`, or None.
+
+    Holds its row exclusively until the commit; what somebody else has locked is passed over, too.
+    """
+    others = f"AND id NOT IN ({placeholders(passed_over)})" if passed_over else ""
+    # The index gives the order: with a sort, all that are overdue would be locked.
+    tx.execute(
+        f"""
+        SELECT id
+          FROM orders FORCE INDEX (ix_orders_expiry)
+         WHERE status = 'CREATED' AND expires_at <= %s {others}
+         ORDER BY expires_at
+         LIMIT 1
+           FOR UPDATE SKIP LOCKED
+        """,
+        (now, *passed_over),
+    )
+    row = tx.fetchone()
+    return row["id"] if row else None
 
 
 def select_orders(tx: Cursor, filters: dict[str, Any], before: tuple[datetime, int] | None, count: int) -> list[Row]:

@@ -111,9 +111,17 @@ def confirm_order(tx: Cursor, clock: Clock, order_id: int, origin: Origin, setti
 
 
 def cancel_order(
-    tx: Cursor, clock: Clock, order_id: int, reason: str | None, origin: Origin, settings: Settings
+    tx: Cursor,
+    clock: Clock,
+    order_id: int,
+    reason: str | None,
+    origin: Origin,
+    settings: Settings,
+    cause: str = "cancel",
 ) -> Answer:
     """Cancel an order and restore its stock; one that is canceled already stays as it is.
+
+    `cause` is what the movements of stock say.
 
     Raises `OrderNotFound`, `CancelWindowClosed`.
     """
@@ -130,7 +138,7 @@ def cancel_order(
     order_store.update_order_status(tx, row)
     product_store.update_stock(tx, {item["product_id"]: item["qty"] for item in items}, now)
     moved = [
-        product_workflows.stock_changed(products[item["product_id"]], item["qty"], "cancel", order_id=order_id)
+        product_workflows.stock_changed(products[item["product_id"]], item["qty"], cause, order_id=order_id)
         for item in items
     ]
     record(tx, origin, now, [_event("order.canceled", row, reason), *moved])

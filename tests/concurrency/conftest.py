@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from common import connection
+from orders.invariants import INVARIANTS
 from tests.api.conftest import (  # noqa: F401 - fixtures
     authenticator,
     customers_api,
@@ -159,33 +160,16 @@ class Ledger:
         return self._column("SELECT id FROM events WHERE sequence > %s OR sequence IS NULL", after)
 
     def violations(self, product_ids):
-        """Return what doesn't add up of these products' stock, and of the orders of them."""
+        """Return (invariant, id) of what doesn't add up of these products, and of the orders of them."""
         products = ", ".join(map(str, product_ids))
-        return self._rows(
-            f"""
-            SELECT 'stock' AS what, p.id
-              FROM products AS p
-             WHERE p.id IN ({products})
-               AND p.stock <> (SELECT SUM(stock_delta) FROM events WHERE subject_type = 'product' AND subject_id = p.id)
-             UNION ALL
-            SELECT 'line', i.order_id
-              FROM order_items AS i
-              JOIN orders AS o ON o.id = i.order_id
-              LEFT JOIN (SELECT subject_id, order_id, SUM(stock_delta) AS pieces FROM events
-                          WHERE subject_type = 'product' AND order_id IS NOT NULL
-                          GROUP BY subject_id, order_id) AS moved
-                ON moved.subject_id = i.product_id AND moved.order_id = i.order_id
-             WHERE i.product_id IN ({products}) AND IF(o.status = 'CANCELED', 0, -i.qty) <> COALESCE(pieces, 0)
-             UNION ALL
-            SELECT 'version', o.id
-              FROM orders AS o
-             WHERE o.id IN (SELECT order_id FROM order_items WHERE product_id IN ({products}))
-               AND (o.version, CONCAT('created', IF(o.confirmed_at IS NULL, '', ' confirmed'),
-                                      IF(o.canceled_at IS NULL, '', ' canceled')))
-                <> (SELECT COUNT(*), GROUP_CONCAT(SUBSTRING(type, 7) ORDER BY subject_version SEPARATOR ' ') FROM events
-                     WHERE subject_type = 'order' AND subject_id = o.id)
-            """
-        )
+        of_orders = f"SELECT order_id FROM order_items WHERE product_id IN ({products})"
+        return [
+            (name, row[0])
+            for name, (_, statement) in INVARIANTS.items()
+            for row in self._rows(
+                f"SELECT id FROM ({statement}) AS broken WHERE id IN ({products if name == 'stock' else of_orders})"
+            )
+        ]
 
     def orders_of(self, customer):
         return self._column("SELECT id FROM orders WHERE customer_id = %s", customer["id"])

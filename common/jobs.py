@@ -1,0 +1,61 @@
+"""Jobs: what is done from time to time, one pass a call, as a command or as a scheduled Lambda function.
+
+Any number of passes may run at once, and any may be killed: they lock row by row, and no job waits for another.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from common import config, strict_json
+from common.database import Database
+from common.problems import Busy, DatabaseUnavailable
+
+EX_TEMPFAIL = 75  # sysexits.h: try again later
+
+# What a pass did, as its line of JSON says it; `ok` is false where something is wrong that somebody has to see.
+Summary = dict[str, Any]
+Job = Callable[[config.Settings, Database], Summary]
+
+
+def run(service: str, jobs: dict[str, Job], name: str) -> Summary:
+    """Run one pass with the settings of a service in the environment; return its summary."""
+    started = time.monotonic()
+    settings, database_settings = config.load(service)
+    database = Database(database_settings)
+    try:
+        summary = jobs[name](settings, database)
+    finally:
+        database.close()
+    return {"job": name, **summary, "seconds": round(time.monotonic() - started, 3)}
+
+
+def main(service: str, jobs: dict[str, Job]) -> int:
+    """Run the job that the command line names, and print its summary; return the exit status."""
+    if len(sys.argv) != 2 or sys.argv[1] not in jobs:
+        print(f"jobs: say one of {', '.join(jobs)}", file=sys.stderr)
+        return 2
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        summary = run(service, jobs, sys.argv[1])
+    except (Busy, DatabaseUnavailable):
+        print(f"{sys.argv[1]}: the database does not answer, or is too busy; run it again later", file=sys.stderr)
+        return EX_TEMPFAIL
+    print(strict_json.dumps(summary).decode(), flush=True)
+    return 0 if summary["ok"] else 1
+
+
+def make_handler(service: str, jobs: dict[str, Job]) -> Callable[[dict[str, Any], Any], Summary]:
+    """Return a Lambda handler of scheduled events `{"job": name}`; one whose pass is not `ok` raises, for the alarm."""
+
+    def handle(event, context):
+        """Run one pass."""
+        summary = run(service, jobs, event["job"])
+        print(strict_json.dumps(summary).decode(), flush=True)
+        if not summary["ok"]:
+            raise RuntimeError(f"{event['job']} found something wrong")
+        return summary
+
+    return handle
