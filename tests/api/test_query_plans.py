@@ -125,6 +125,13 @@ def test_orders_of_each_combination_of_filters_come_from_its_index_in_its_order(
     assert wasted(plans) == []
 
 
+def test_overdue_orders_come_from_their_index_in_its_order(explain):
+    (plan,) = explain(order_store.lock_overdue, datetime(2026, 1, 1), [7])
+
+    assert tables_and_indexes(plan) == [("orders", "ix_orders_expiry")]
+    assert wasted([plan]) == []
+
+
 # --- events ----------------------------------------------------------------------------
 
 

@@ -246,6 +246,11 @@ class Outsider:
             for _ in range(20):
                 cursor.execute("UPDATE products SET version = version + 1 WHERE id = %s", (product["id"],))
 
+    def lock_order(self, order):
+        """Lock an order's row until `release`."""
+        with self._holder.cursor(buffered=True) as cursor:
+            cursor.execute("SELECT id FROM orders WHERE id = %s FOR UPDATE", (order["id"],))
+
     def sell_out(self, product):
         """Commit that nothing is left of a product, and let the locks go."""
         with self._holder.cursor() as cursor:

@@ -118,6 +118,8 @@ def stack(stack_environ):
         process = start_stack(environ, stack.log)
         yield stack
         stop_stack(process)
+        verified = run_module("orders.jobs", "verify", environ=environ)
+        assert verified.returncode == 0, verified.stdout
 
 
 def start_stack(environ, log):

@@ -12,7 +12,8 @@ from tests.system.services import connect
 
 APPLIED = (
     "applied 0001_schema.sql, 0002_search_rest.sql, 0003_search_entries.sql, 0004_key_etag.sql, 0005_finding.sql,"
-    " 0006_search_characters.sql, 0007_operators.sql, 0008_events.sql."
+    " 0006_search_characters.sql, 0007_operators.sql, 0008_events.sql,"
+    " 0009_jobs.sql."
 )
 NOTHING = "nothing to apply."
 FILES = sorted((ROOT / "sql" / "migrations").glob("*.sql"))
@@ -106,6 +107,7 @@ INTERRUPTIONS = {
     "column added": (3, 3),
     "one of two tables filled": (5, 5),
     "one of two tables made": (7, 1),
+    "index added": (8, 3),
 }
 
 

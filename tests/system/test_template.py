@@ -11,6 +11,8 @@ import zipfile
 import certifi
 import pytest
 
+import customers.jobs
+import orders.jobs
 from aws import package, serverless
 from common.contract import Contract, load
 from lambda_orchestrator import clients, handler, saga
@@ -32,6 +34,10 @@ ON_LAMBDA = {
 LEAKS = {"JWT_SECRET": "leak" * 10, "SERVICE_TOKEN": "Leak" * 10, "DB_PASSWORD": "LEAK" * 10}
 LEAKS |= {"CUSTOMERS_DB_PASSWORD": "lEAK" * 10, "ORDERS_DB_PASSWORD": "leAK" * 10}
 GATEWAY_SECONDS = 29
+# function of a service -> its program
+PROGRAMS = {"customers": "customers", "logins": "customers", "orders": "orders"}
+SCHEDULED = {"orderJobs": "orders", "customerJobs": "customers"}
+PROGRAMS |= SCHEDULED
 
 
 def run_command(*command, **settings):
@@ -118,15 +124,16 @@ def test_cfn_lint_finds_nothing_but_what_the_framework_generates(folders):
 
 @pytest.mark.parametrize(
     ("variant", "names"),
-    [("elsewhere", {"orchestrator"}), ("lambda", {"orchestrator", "customers", "logins", "orders"})],
+    [("elsewhere", {"orchestrator"}), ("lambda", {"orchestrator", *PROGRAMS})],
 )
 def test_functions_are_those_asked_for_and_what_the_zips_are_built_for(folders, variant, names):
     made = functions(read_template(folders[variant]))
 
     assert set(made) == names
     for name, function in made.items():
-        program = "customers" if name == "logins" else name
-        assert function["Handler"] == package.FUNCTIONS[program].handler
+        program = PROGRAMS.get(name, name)
+        handler = f"{program}/jobs.handle" if name in SCHEDULED else package.FUNCTIONS[program].handler
+        assert function["Handler"] == handler
         assert function["Runtime"] == f"python{package.runtime()}"
         assert function["Architectures"] == ["x86_64"]
         assert function["Code"]["S3Key"].endswith(f"/{program}.zip")
@@ -154,7 +161,7 @@ def test_each_function_has_a_role_of_its_own_without_a_wildcard_that_lambda_alon
 def test_secrets_are_references_and_nowhere_in_clear(template, folder):
     for name, function in functions(template).items():
         variables = function["Environment"]["Variables"]
-        account = "ORDERS" if name == "orders" else "CUSTOMERS"  # which logins uses, too
+        account = PROGRAMS.get(name, "").upper()
         secrets = ["JWT_SECRET", "SERVICE_TOKEN"] + [f"{account}_DB_PASSWORD"] * (name != "orchestrator")
         assert [secret for secret in LEAKS if secret in variables] == secrets
         for secret in secrets:
@@ -173,12 +180,12 @@ def test_services_alone_reach_mysql_and_have_bounded_instances(folders):
     assert orchestrator.keys() & {"VpcConfig", "ReservedConcurrentExecutions"} == set()
     assert "DB_HOST" not in orchestrator["Environment"]["Variables"]
     for name, function in made.items():
-        assert function["ReservedConcurrentExecutions"] == (2 if name == "logins" else 20)
+        assert function["ReservedConcurrentExecutions"] == (20 if name in ("customers", "orders") else 2)
         assert function["VpcConfig"] == {
             "SubnetIds": {"Fn::Split": [",", ON_LAMBDA["VPC_SUBNET_IDS"]]},
             "SecurityGroupIds": {"Fn::Split": [",", ON_LAMBDA["VPC_SECURITY_GROUP_IDS"]]},
         }
-        user = "ORDERS_DB_USER" if name == "orders" else "CUSTOMERS_DB_USER"
+        user = f"{PROGRAMS[name].upper()}_DB_USER"
         database = {"DB_HOST": "b2b.cluster.example", "DB_PORT": "3306", user: ON_LAMBDA[user], "DB_NAME": "b2b"}
         database |= {"DB_TLS_CA": "/var/task/database-ca.pem", "DB_TLS": ""}  # where Lambda unpacks a zip
         assert database.items() <= function["Environment"]["Variables"].items()
@@ -196,8 +203,20 @@ def test_timeouts_nest(template):
     # has the time to make each of its calls twice.
     assert customers_client.ATTEMPTS * customers_client.CALL_TIMEOUT < clients.CALL_TIMEOUT
     needed = saga.CUSTOMER_SECONDS + 2 * 2 * clients.CALL_TIMEOUT + handler.MARGIN_SECONDS
-    for function in functions(template).values():
-        assert max(needed, handler.DEFAULT_SECONDS) < function["Timeout"] < GATEWAY_SECONDS
+    for name, function in functions(template).items():
+        if name not in SCHEDULED:
+            assert max(needed, handler.DEFAULT_SECONDS) < function["Timeout"] < GATEWAY_SECONDS
+
+
+def test_jobs_are_scheduled_one_by_one(folders):
+    rules = resources(read_template(folders["lambda"]), "AWS::Events::Rule").values()
+
+    found = {
+        json.loads(target["Input"])["job"]: rule["ScheduleExpression"] for rule in rules for target in rule["Targets"]
+    }
+    assert found == {"expire": "rate(5 minutes)", "verify": "rate(1 day)", "purge": "rate(1 hour)"}
+    assert found.keys() == orders.jobs.JOBS.keys() | customers.jobs.JOBS.keys()
+    assert all(rule["State"] == "ENABLED" for rule in rules)
 
 
 def target_of(template, method, path):

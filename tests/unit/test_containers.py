@@ -17,8 +17,8 @@ from tests.conftest import ROOT, run_module
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-OURS = ["settings", "migrate", "seed", "customers", "orders", "orchestrator"]
-LASTING = ["mysql", "customers", "orders", "orchestrator", "nginx"]
+OURS = ["settings", "migrate", "seed", "customers", "orders", "jobs", "orchestrator"]
+LASTING = ["mysql", "customers", "orders", "jobs", "orchestrator", "nginx"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 # The ports inside a container are fixed, and so is where the others are.
@@ -104,6 +104,7 @@ ACCOUNTS = {"": "b2b", "customers": "b2b_customers_api", "orders": "b2b_orders_a
 KNOWN = {
     "customers": ["customers"],
     "orders": ["orders"],
+    "jobs": ["customers", "orders"],
     "migrate": [""],
     "seed": [""],
     "orchestrator": [],
@@ -207,7 +208,7 @@ def test_only_nginx_is_published_and_on_this_machine_only():
 def test_mysql_is_reached_by_those_who_need_it_and_by_nothing_outside():
     assert COMPOSE["networks"]["database"] == {"internal": True}
     assert {name for name, service in SERVICES.items() if "database" in service.get("networks", [])} == {
-        *("mysql", "settings", "migrate", "seed", "customers", "orders")
+        *("mysql", "settings", "migrate", "seed", "customers", "orders", "jobs")
     }
 
 
