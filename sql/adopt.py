@@ -1,9 +1,9 @@
 """Brings what is older than the table events into it: `python -m sql.adopt`, once the version before runs nowhere.
 
 Until then the feed has no page (orders/feed.py). The history of orders comes from order_events. Stock gets a movement
-for each line of an order that has none, and then an opening: what is missing to the stock of now. It may run beside
-this version, again and again, and may be killed at any point. A database that was empty when the table was made needs
-none of it.
+for each line of an order that should have one, and then an opening: what is missing to the stock of now. It may run
+beside this version, and may be killed at any point and run again. Once it is done it does nothing more. A database that
+was empty when the table was made needs none of it.
 """
 
 from collections.abc import Callable
@@ -121,6 +121,12 @@ def finish(tx: Cursor, now: datetime):
     tx.execute("UPDATE event_sequence SET adopted_at = %s WHERE adopted_at IS NULL", (now,))
 
 
+def _is_done(tx: Cursor) -> bool:
+    tx.execute("SELECT adopted_at IS NOT NULL AS is_done FROM event_sequence")
+    (row,) = tx.fetchall()
+    return bool(row["is_done"])
+
+
 def _last_of(tx: Cursor, statement: str, after: int) -> int | None:
     tx.execute(f"SELECT MAX(id) AS last FROM ({statement}) AS batch", (after, ROWS))
     (batch,) = tx.fetchall()
@@ -137,11 +143,14 @@ def _run(database: Database, what: str, step: Callable[[Cursor, int], Step]):
 
 
 def adopt(database: Database):
-    """Take all steps, and give the events their places in the feed."""
-    _run(database, "history of orders", adopt_history)
-    _run(database, "lines of orders", adopt_lines)
-    _run(database, "openings of products", adopt_openings)
-    database.transact(finish, times.utc_now())
+    """Take all steps, unless that was done, and give the events their places in the feed."""
+    if database.read(_is_done):
+        print("Nothing to adopt.")
+    else:
+        _run(database, "history of orders", adopt_history)
+        _run(database, "lines of orders", adopt_lines)
+        _run(database, "openings of products", adopt_openings)
+        database.transact(finish, times.utc_now())
     while not database.transact(feed.number, ROWS):
         pass
 
@@ -156,7 +165,6 @@ def main():
         raise SystemExit("adopt: the database does not answer, or others keep its rows locked; run it again") from ex
     except errors.ProgrammingError as ex:
         raise SystemExit(f"adopt: {ex.msg}; run make migrate first") from ex
-    print("All of it is in the feed.")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ SELECT SUBSTR(text, start, 1), SUBSTR(text, start + 1, 1), SUBSTR(text, start + 
   FROM texts JOIN positions ON start <= CHAR_LENGTH(text)
     ON DUPLICATE KEY UPDATE product_search.id = product_search.id;
 
--- Their beginning, for whoever asks what happened to them (common/events.py).
+-- Their beginning, for whoever asks what happened to them (common/events.py). Before make adopt has run, a product may
+-- have been here for long; that finds its stock, too.
 
 INSERT INTO events (type, subject_type, subject_id, subject_version, actor, request_id, created_at)
 SELECT 'customer.created', 'customer', id, version, 'system', 'seed', created_at
@@ -50,4 +51,5 @@ SELECT type, 'product', id, version, IF(type = 'product.stock_changed', stock, N
   JOIN (SELECT 'product.created' AS type UNION ALL SELECT 'product.stock_changed') AS types
  WHERE sku IN ('SKU-001', 'SKU-002', 'SKU-003', 'SKU-004', 'SKU-005')
    AND NOT EXISTS (SELECT 1 FROM events WHERE subject_type = 'product' AND subject_id = products.id)
+   AND EXISTS (SELECT 1 FROM event_sequence WHERE adopted_at IS NOT NULL)
  ORDER BY id, type;

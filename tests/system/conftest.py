@@ -28,6 +28,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from aws import package
+from tests.conftest import run_module
 from tests.system.gateway import Gateway
 from tests.system.lambda_runtime import LambdaFunction
 from tests.system.mysql_server import OwnServer

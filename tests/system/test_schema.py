@@ -132,3 +132,17 @@ def test_debezium_settings_name_columns_that_there_are(other_connection):
     assert len(named) == 11
     assert named - kinds.keys() == set()
     assert kinds[settings["table.field.event.timestamp"]] == "datetime(6)"  # the router takes no TIMESTAMP
+
+
+def test_events_can_be_partitioned_as_the_page_says(other_connection):
+    (statement,) = re.findall(
+        r"```sql\n(ALTER TABLE events\n.*?);\n```", (ROOT / "docs" / "events.md").read_text(), re.DOTALL
+    )
+    with other_connection.cursor(buffered=True) as cursor:
+        cursor.execute("DROP TABLE IF EXISTS events_partitioned")
+        cursor.execute("CREATE TABLE events_partitioned LIKE events")
+        try:
+            cursor.execute(statement.replace("ALTER TABLE events", "ALTER TABLE events_partitioned"))
+            cursor.execute("SELECT 1 FROM events_partitioned FORCE INDEX (uq_events_sequence) WHERE sequence > 0")
+        finally:
+            cursor.execute("DROP TABLE events_partitioned")
