@@ -17,7 +17,7 @@ def create_product(tx: Cursor, clock: Clock, product: dict[str, Any], origin: Or
     """Add a product; raises `SkuTaken`."""
     # Locks: none but the new row.
     now = clock()
-    row = {
+    row: Row = {
         "sku": product["sku"],
         "name": product["name"],
         "price_cents": product["price_cents"],

@@ -84,7 +84,7 @@ def normalise_batch(
     )
     rows, changed, refusals, events = [], 0, [], []
     for old in tx.fetchall():
-        row = old | {column: clean(old[column] or "") or None for column in texts.columns}
+        row: Row = old | {column: clean(old[column] or "") or None for column in texts.columns}
         if row != old:
             if texts.events:
                 row["version"] += 1

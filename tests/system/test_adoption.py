@@ -245,6 +245,7 @@ def test_adoption_that_is_killed_again_and_again_is_completed(environ, database,
         return Database.transact(database, *arguments)
 
     monkeypatch.setattr(database, "transact", transact_or_die)
+    attempt = 0
     for attempt in range(1, 100):
         commits_left = attempt
         try:

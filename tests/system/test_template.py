@@ -131,7 +131,7 @@ def test_functions_are_those_asked_for_and_what_the_zips_are_built_for(folders, 
 
     assert set(made) == names
     for name, function in made.items():
-        program = PROGRAMS.get(name, name)
+        program = PROGRAMS.get(name) or name
         handler = f"{program}/jobs.handle" if name in SCHEDULED else package.FUNCTIONS[program].handler
         assert function["Handler"] == handler
         assert function["Runtime"] == f"python{package.runtime()}"
