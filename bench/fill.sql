@@ -168,7 +168,10 @@ SELECT head.id, customer_id, c.name, c.email, c.phone,
   JOIN customers AS c ON c.id = head.customer_id
  ORDER BY head.id;
 
--- orders: as the version before wrote them; sql/adopt.py makes events of them
+-- once: as the version before left it; sql/adopt.py makes events of what follows
+UPDATE event_sequence SET adopted_at = NULL;
+
+-- orders
 INSERT INTO order_events (order_id, type, actor, reason, request_id, created_at)
 WITH part AS (SELECT * FROM orders WHERE id BETWEEN @first AND @first + @part - 1)
 SELECT id, 'created', 'demo', NULL, LEFT(SHA2(CONCAT('created ', id), 256), 32), created_at FROM part

@@ -53,7 +53,7 @@ class Explaining:
         self.plans = []
 
     def execute(self, statement, values=()):
-        if not statement.lstrip().startswith(("INSERT", "EXPLAIN")):
+        if not statement.lstrip().startswith("EXPLAIN") and ("SELECT" in statement or "UPDATE" in statement):
             self._tx.execute(f"EXPLAIN FORMAT=TRADITIONAL {statement}", values)
             self.plans.append(self._tx.fetchall())
         self._tx.execute(statement, values)

@@ -7,6 +7,7 @@ BEYOND_SCHEMAS = {
     "invisible",  # a text in which nothing can be seen
     "min_length",  # nothing is left of it without the white space at its ends
     "format",  # a day that there isn't
+    "maximum",  # a place beyond the end of the feed
     "reserved",  # a name that is no operator's
     "password",  # one that is easily guessed
 }
