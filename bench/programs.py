@@ -22,7 +22,7 @@ MYSQL_OPTIONS = f"{DURABLE} --performance-schema=ON --innodb-buffer-pool-size=1G
 ENVIRONMENT = {
     "APP_ENV": "development",
     "DB_HOST": "",
-    "DB_PORT": "33307",
+    "DB_PORT": "23307",
     "DB_USER": "",
     "DB_PASSWORD": "",
     "CUSTOMERS_DB_USER": "",
@@ -30,7 +30,7 @@ ENVIRONMENT = {
     "ORDERS_DB_USER": "",
     "ORDERS_DB_PASSWORD": "",
     "DB_NAME": "b2b_bench",
-    "MYSQL_PORT": "33307",
+    "MYSQL_PORT": "23307",
     "MYSQL_HOME": str(HOME / "mysql"),
     "MYSQL_OPTIONS": MYSQL_OPTIONS,
     "CUSTOMERS_PORT": "3101",

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 DEVELOPMENT_JWT_SECRET = "development-only-jwt-secret-0123456789abcdef"
 DEVELOPMENT_SERVICE_TOKEN = "development-only-service-token-0123456789"
 DEVELOPMENT_DB_PASSWORD = "b2b-development"
-PRIVATE_MYSQL_PORT = 33306  # where sql/mysql-server listens
+PRIVATE_MYSQL_PORT = 23306  # where sql/mysql-server listens
 
 # Each may come from a file instead, which NAME_FILE names: an environment is easier to see.
 SECRETS = ("JWT_SECRET", "SERVICE_TOKEN", "DB_PASSWORD", "CUSTOMERS_DB_PASSWORD", "ORDERS_DB_PASSWORD")

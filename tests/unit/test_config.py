@@ -172,7 +172,7 @@ def test_service_with_an_account_needs_a_password_for_it(password, said):
     assert message.startswith(f"ORDERS_DB_PASSWORD {said}")
 
 
-@pytest.mark.parametrize(("environ", "port"), [({}, 33306), (PRODUCTION_DATABASE, 3306)])
+@pytest.mark.parametrize(("environ", "port"), [({}, 23306), (PRODUCTION_DATABASE, 3306)])
 def test_port_is_the_private_servers_only_without_a_host(environ, port):
     assert load_database_settings(environ).port == port
 
