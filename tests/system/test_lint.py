@@ -3,7 +3,11 @@
 import shutil
 import subprocess
 
+import pytest
+
 from tests.system.conftest import ROOT
+
+pytestmark = pytest.mark.timeout(600)  # a minute, and several on a busy machine
 
 # What `make lint` needs to run, and what is made here and is nobody's source.
 INSTALLED = (".venv", "node_modules")
