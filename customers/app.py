@@ -13,13 +13,16 @@ from common.contract import load
 from common.current_operators import CurrentOperators
 from common.database import Database
 from common.health import Health, Readiness
+from common.histories import History
 from common.pagination import Cursors
 from common.times import Clock
 from common.web import build_app
-from customers.customer_resources import CustomerCollection, CustomerEventCollection, CustomerItem, InternalCustomer
+from customers.customer_resources import CustomerCollection, CustomerItem, InternalCustomer
 from customers.login_resources import LogOut, Password, Token
 from customers.logins import Logins
 from customers.operator_resources import OperatorCollection, OperatorItem, OperatorTokens
+from customers.representations import customer_event_to_json
+from customers.workflows import get_customer_events
 
 
 def create_app(
@@ -33,6 +36,7 @@ def create_app(
     addresses = Addresses(settings)
     cursors = Cursors(settings)
     logins = Logins(database, clock)
+    history = History(database, cursors, "customer_events", get_customer_events, customer_event_to_json)
     document = load("customers")
     app = build_app(
         publication.enforced(document, settings),
@@ -47,7 +51,10 @@ def create_app(
             ("/auth/logout", LogOut(database, clock)),
             ("/customers", CustomerCollection(database, cursors, clock)),
             ("/customers/{customer_id:id}", CustomerItem(database, clock)),
-            ("/customers/{customer_id:id}/events", CustomerEventCollection(database, cursors)),
+            (
+                "/customers/{customer_id:id}/events",
+                history,
+            ),
             ("/operators", OperatorCollection(database, cursors, clock)),
             ("/operators/{username}", OperatorItem(database, clock)),
             ("/operators/{username}/revoke-tokens", OperatorTokens(database, clock)),

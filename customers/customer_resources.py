@@ -12,7 +12,7 @@ from common.pagination import Cursors
 from common.times import Clock
 from common.web import Request
 from customers import store, workflows
-from customers.representations import customer_event_to_json, customer_to_json, internal_customer_to_json
+from customers.representations import customer_to_json, internal_customer_to_json
 
 
 @dataclass(frozen=True)
@@ -78,25 +78,6 @@ class CustomerItem:
             workflows.delete_customer, self.clock, customer_id, req.context.headers["If-Match"], web.origin(req)
         )
         resp.status = falcon.HTTP_204
-
-
-@dataclass(frozen=True)
-class CustomerEventCollection:
-    """`/customers/{customer_id}/events`"""
-
-    database: Database
-    cursors: Cursors
-
-    def on_get(self, req: Request, resp: Response, customer_id: int):
-        """List who did what, oldest first."""
-        query = req.context.query
-        scope = ["customer_events", customer_id]
-        after = self.cursors.read(query["cursor"], scope)
-        rows = self.database.read(workflows.get_customer_events, customer_id, after, query["limit"] + 1)
-        page = self.cursors.page(rows, query["limit"], scope, lambda row: (row["id"],), customer_event_to_json)
-        web.send_json(resp, page)
-
-    on_head = on_get
 
 
 @dataclass(frozen=True)

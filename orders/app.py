@@ -13,6 +13,7 @@ from common.contract import load
 from common.current_operators import CurrentOperators
 from common.database import Database
 from common.health import Health, Readiness
+from common.histories import History
 from common.pagination import Cursors
 from common.times import Clock
 from common.web import build_app
@@ -23,10 +24,12 @@ from orders.order_resources import (
     OrderCancellation,
     OrderCollection,
     OrderConfirmation,
-    OrderEventCollection,
     OrderItem,
 )
-from orders.product_resources import ProductCollection, ProductEventCollection, ProductItem
+from orders.order_workflows import get_order_events
+from orders.product_resources import ProductCollection, ProductItem
+from orders.product_workflows import get_product_events
+from orders.representations import order_event_to_json, product_event_to_json
 
 
 def create_app(
@@ -39,6 +42,8 @@ def create_app(
     """Build the app from its collaborators; opens nothing."""
     addresses = Addresses(settings)
     cursors = Cursors(settings)
+    order_history = History(database, cursors, "order_events", get_order_events, order_event_to_json)
+    product_history = History(database, cursors, "product_events", get_product_events, product_event_to_json)
     document = load("orders")
     app = build_app(
         publication.enforced(document, settings),
@@ -50,12 +55,18 @@ def create_app(
             ("/health/ready", Readiness("orders", database)),
             ("/products", ProductCollection(database, cursors, clock)),
             ("/products/{product_id:id}", ProductItem(database, clock)),
-            ("/products/{product_id:id}/events", ProductEventCollection(database, cursors)),
+            (
+                "/products/{product_id:id}/events",
+                product_history,
+            ),
             ("/orders", OrderCollection(database, customers, cursors, settings, clock)),
             ("/orders/{order_id:id}", OrderItem(database, settings, clock)),
             ("/orders/{order_id:id}/confirm", OrderConfirmation(database, settings, clock)),
             ("/orders/{order_id:id}/cancel", OrderCancellation(database, settings, clock)),
-            ("/orders/{order_id:id}/events", OrderEventCollection(database, cursors)),
+            (
+                "/orders/{order_id:id}/events",
+                order_history,
+            ),
             ("/events", Feed(database)),
             *documentation.routes(document, settings, ("/docs/token", DocumentationToken(customers, addresses))),
         ],

@@ -14,7 +14,7 @@ from common.tracing import headers_to_pass_on
 from common.web import Request
 from orders import order_store, order_workflows
 from orders.customers_client import CustomersClient
-from orders.representations import listed_order_to_json, order_entity_tag, order_event_to_json, order_to_json
+from orders.representations import listed_order_to_json, order_entity_tag, order_to_json
 
 
 @dataclass(frozen=True)
@@ -124,22 +124,3 @@ class OrderCancellation(OneOrder):
             self.settings,
         )
         web.send_answer(resp, answer)
-
-
-@dataclass(frozen=True)
-class OrderEventCollection:
-    """`/orders/{order_id}/events`"""
-
-    database: Database
-    cursors: Cursors
-
-    def on_get(self, req: Request, resp: Response, order_id: int):
-        """List who did what, oldest first."""
-        query = req.context.query
-        scope = ["order_events", order_id]
-        after = self.cursors.read(query["cursor"], scope)
-        rows = self.database.read(order_workflows.get_order_events, order_id, after, query["limit"] + 1)
-        page = self.cursors.page(rows, query["limit"], scope, lambda row: (row["id"],), order_event_to_json)
-        web.send_json(resp, page)
-
-    on_head = on_get

@@ -11,7 +11,7 @@ from common.pagination import Cursors
 from common.times import Clock
 from common.web import Request
 from orders import product_store, product_workflows
-from orders.representations import product_event_to_json, product_to_json
+from orders.representations import product_to_json
 
 
 @dataclass(frozen=True)
@@ -77,22 +77,3 @@ class ProductItem:
             web.origin(req),
         )
         web.send_answer(resp, answer)
-
-
-@dataclass(frozen=True)
-class ProductEventCollection:
-    """`/products/{product_id}/events`"""
-
-    database: Database
-    cursors: Cursors
-
-    def on_get(self, req: Request, resp: Response, product_id: int):
-        """List who did what, and each movement of the stock, oldest first."""
-        query = req.context.query
-        scope = ["product_events", product_id]
-        after = self.cursors.read(query["cursor"], scope)
-        rows = self.database.read(product_workflows.get_product_events, product_id, after, query["limit"] + 1)
-        page = self.cursors.page(rows, query["limit"], scope, lambda row: (row["id"],), product_event_to_json)
-        web.send_json(resp, page)
-
-    on_head = on_get
