@@ -36,9 +36,12 @@ class Function(NamedTuple):
         return f"{self.folder}/handler.handle"
 
 
-_SERVICE = ("falcon", "jsonschema", "mysql-connector-python", "PyJWT", "serverless-wsgi")
+_SERVICE = (
+    *("falcon", "jsonschema", "mysql-connector-python", "prometheus-client", "PyJWT", "python-json-logger"),
+    "serverless-wsgi",
+)
 FUNCTIONS = {
-    "orchestrator": Function("lambda_orchestrator", ("jsonschema", "PyJWT", "requests"), page=()),
+    "orchestrator": Function("lambda_orchestrator", ("jsonschema", "PyJWT", "python-json-logger", "requests"), page=()),
     "customers": Function("customers", (*_SERVICE, "argon2-cffi", "zxcvbn")),
     "orders": Function("orders", (*_SERVICE, "urllib3", "certifi")),
 }

@@ -42,7 +42,7 @@ FIRST_TOKEN_VERSION = 1
 class Caller:
     """Who a request comes from: `scheme` names the contract's security scheme."""
 
-    scheme: str  # operatorToken or serviceToken
+    scheme: str  # operatorToken, serviceToken or metricsToken
     name: str | None  # the operator; None when a program of ours acts for nobody
     scopes: frozenset[str] = frozenset()
     token_version: int = FIRST_TOKEN_VERSION  # of the operator's token
@@ -77,6 +77,7 @@ class Authenticator:
         self._keys = {_key_id(secret): secret for secret in settings.jwt_secrets}
         self._signing_secret = settings.jwt_secrets[0]
         self._service_tokens = [token.encode() for token in settings.service_tokens]
+        self._metrics_tokens = [token.encode() for token in settings.metrics_tokens]
         self._clock = clock  # seconds since 1970
         # Caches successes only: a refusal raises.
         self._verify = functools.lru_cache(VERIFIED_TOKENS)(self._verify_token)
@@ -106,17 +107,17 @@ class Authenticator:
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise AuthenticationRequired()
-        if self._is_service_token(token.encode("utf-8", "surrogateescape")):
+        sent = token.encode("utf-8", "surrogateescape")
+        if _is_one_of(self._service_tokens, sent):
             return Caller("serviceToken", None)
+        if _is_one_of(self._metrics_tokens, sent):
+            return Caller("metricsToken", None)
         return self._operator(token)
 
     def is_program(self, authorization: str | None) -> bool:
         """Return whether an Authorization header is one of our programs', where an operation is open to all."""
-        return self._is_service_token((authorization or "").removeprefix("Bearer ").encode("utf-8", "surrogateescape"))
-
-    def _is_service_token(self, token):
-        # All are compared, each in constant time, so that timing tells nothing of either.
-        return any([hmac.compare_digest(token, known) for known in self._service_tokens])  # noqa: C419
+        sent = (authorization or "").removeprefix("Bearer ").encode("utf-8", "surrogateescape")
+        return _is_one_of(self._service_tokens, sent)
 
     def _operator(self, token):
         caller, expires_at = self._verify(token)
@@ -148,6 +149,11 @@ class Authenticator:
         except (jwt.PyJWTError, KeyError, AttributeError, ValueError, RecursionError) as ex:
             # RecursionError: a header of nothing but brackets; the rest: fields of odd types.
             raise InvalidToken() from ex
+
+
+def _is_one_of(tokens, sent):
+    # All are compared, each in constant time, so that timing tells nothing of either.
+    return any([hmac.compare_digest(sent, token) for token in tokens])  # noqa: C419
 
 
 def _key_id(secret):

@@ -5,6 +5,7 @@ whose text is one line that names it; the value itself is never in the text.
 """
 
 import ipaddress
+import itertools
 import os
 import pathlib
 import re
@@ -20,7 +21,7 @@ DEVELOPMENT_DB_PASSWORD = "b2b-development"
 PRIVATE_MYSQL_PORT = 23306  # where sql/mysql-server listens
 
 # Each may come from a file instead, which NAME_FILE names: an environment is easier to see.
-SECRETS = ("JWT_SECRET", "SERVICE_TOKEN", "DB_PASSWORD", "CUSTOMERS_DB_PASSWORD", "ORDERS_DB_PASSWORD")
+SECRETS = ("JWT_SECRET", "SERVICE_TOKEN", "METRICS_TOKEN", "DB_PASSWORD", "CUSTOMERS_DB_PASSWORD", "ORDERS_DB_PASSWORD")
 # How all secrets in this repository begin. Production takes none that does.
 PUBLISHED = ("development-only-", DEVELOPMENT_DB_PASSWORD)
 # Characters. Random secrets have more: of those with 32 hexadecimal digits one in ten thousand hasn't.
@@ -53,10 +54,16 @@ class Settings:
     # (current,) or (current, previous): the first signs and is sent, all are accepted.
     jwt_secrets: tuple[str, ...] = field(repr=False)
     service_tokens: tuple[str, ...] = field(repr=False)
+    metrics_tokens: tuple[str, ...] = field(repr=False)  # who may scrape /metrics
     cancel_window_seconds: int
     order_ttl_seconds: int
     api_docs: bool  # whether the services show their contract at /docs
     trusted_proxies: tuple[Network, ...]  # whose X-Forwarded-For is believed
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether the services have /metrics: without a token for it in development alone, where it is open."""
+        return bool(self.metrics_tokens) or self.app_env == "development"
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         orders_api_base=_base_url(environ, "ORDERS_API_BASE", f"http://127.0.0.1:{orders_port}"),
         jwt_secrets=_secrets(environ, "JWT_SECRET", DEVELOPMENT_JWT_SECRET if development else None),
         service_tokens=_secrets(environ, "SERVICE_TOKEN", DEVELOPMENT_SERVICE_TOKEN if development else None),
+        metrics_tokens=_secrets(environ, "METRICS_TOKEN", ""),
         cancel_window_seconds=_integer(environ, "CANCEL_WINDOW_SECONDS", 600, 0, ONE_YEAR),
         order_ttl_seconds=_integer(environ, "ORDER_TTL_SECONDS", 86400, 0, ONE_YEAR),
         api_docs=_matching(environ, "API_DOCS", "on", r"on|off", "on or off") == "on",
@@ -120,11 +128,17 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     )
     if len({customers_port, orders_port, settings.orchestrator_port, settings.orchestrator_port + 1}) < 4:
         raise ConfigError("CUSTOMERS_PORT, ORDERS_PORT, ORCHESTRATOR_PORT and the port after it must differ")
-    if set(settings.jwt_secrets) & set(settings.service_tokens):
-        raise ConfigError("JWT_SECRET and SERVICE_TOKEN must differ")
+    secrets = {
+        "JWT_SECRET": settings.jwt_secrets,
+        "SERVICE_TOKEN": settings.service_tokens,
+        "METRICS_TOKEN": settings.metrics_tokens,
+    }
+    for (name, values), (other, others) in itertools.combinations(secrets.items(), 2):
+        if set(values) & set(others):
+            raise ConfigError(f"{name} and {other} must differ")
     if not development:
-        _require_strong("JWT_SECRET", settings.jwt_secrets)
-        _require_strong("SERVICE_TOKEN", settings.service_tokens)
+        for name, values in secrets.items():
+            _require_strong(name, values)
     return settings
 
 
@@ -250,8 +264,9 @@ def _base_url(environ, name, default):
 
 
 def _secrets(environ, name, default):
-    """Return `current[,previous]` as a tuple, each at least MIN_SECRET_BYTES long."""
-    values = tuple(_text(environ, name, default).split(","))
+    """Return `current[,previous]` as a tuple, each at least MIN_SECRET_BYTES long; () where the default is empty."""
+    text = _text(environ, name, default)
+    values = tuple(text.split(",")) if text else ()
     if len(values) > 2:
         raise ConfigError(f"{name} takes two values at most: current,previous")
     for value in values:

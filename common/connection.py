@@ -10,6 +10,7 @@ import mysql.connector
 from mysql.connector import errors
 from mysql.connector.connection_cext import CMySQLConnection
 
+from common import metrics
 from common.config import DatabaseSettings
 from common.problems import DatabaseUnavailable, IdempotencyKeyInFlight
 
@@ -154,8 +155,10 @@ class Connection:
         try:
             self._open().cmd_query("COMMIT")
         except BaseException as ex:
+            metrics.of(metrics.TRANSACTIONS, "unknown").inc()
             self.drop()
             raise DatabaseUnavailable() from ex
+        metrics.of(metrics.TRANSACTIONS, "committed").inc()
 
     def roll_back(self):
         """Roll back, one way or the other; raises nothing."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from mysql.connector import errors
 
+from common import metrics
 from common.config import DatabaseSettings
 from common.connection import (
     CONNECT_TIMEOUT,
@@ -34,13 +35,14 @@ log = logging.getLogger(__name__)
 # InnoDB's own words for "run the whole transaction again".
 ER_LOCK_WAIT_TIMEOUT = 1205
 ER_LOCK_DEADLOCK = 1213
+RETRIED = {ER_LOCK_DEADLOCK: "deadlock", ER_LOCK_WAIT_TIMEOUT: "lock_timeout"}
 ER_DUP_ENTRY = 1062
 # No schema or table, or no right on it: rights come with it (sql/grants.py).
 NO_SCHEMA_ERRORS = frozenset({1044, 1049, 1142, 1146})
 NO_SCHEMA = {"is_read_only": 0, "has_schema": 0}
 
 # The newest migration that this code needs. A newer one may be there: it comes before its code does.
-SCHEMA_VERSION = "0009"
+SCHEMA_VERSION = "0010"
 
 MAX_ATTEMPTS = 4  # the first and three retries
 # Full jitter: a uniform wait up to base * 2^attempt keeps the losers of one deadlock
@@ -58,6 +60,18 @@ INSPECT_TIMEOUT = 600  # seconds for one statement over whole tables
 PROBE_SECONDS = 1  # between two probes, and for an answer; the driver's smallest timeout
 # An unanswered probe counts for this long. Later it says nothing about the database.
 PROBE_VALID_SECONDS = 3
+
+
+class Spent(threading.local):
+    """What this thread has spent since `reset`: seconds with a connection or in wait of one, transactions, retries."""
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self):
+        """Begin at nothing."""
+        self.seconds = 0.0
+        self.transactions = self.retries = 0
 
 
 class Database:
@@ -83,6 +97,7 @@ class Database:
         for _ in self._idle:
             self._permits.put(None)
         self.probe = Probe(settings)
+        self.spent = Spent()
 
     def transact(self, fn: Callable[[Cursor, *Args], Result], *args: *Args, lock: str | None = None) -> Result:
         """Run `fn(tx, *args)` in one transaction and return what it returns.
@@ -93,8 +108,11 @@ class Database:
 
         `lock` is held from before the first attempt until after the last, see `Connection.begin`.
         """
+        self.spent.transactions += 1
+        cause: errors.Error | None = None
         with self._lend(lock) as connection:
             for attempt in range(MAX_ATTEMPTS):
+                self.spent.retries += attempt > 0
                 tx = connection.begin(lock)
                 try:
                     result = fn(tx, *args)
@@ -103,18 +121,22 @@ class Database:
                         connection.drop()
                     else:
                         connection.roll_back()
-                    if ex.errno not in (ER_LOCK_DEADLOCK, ER_LOCK_WAIT_TIMEOUT):
+                    if ex.errno not in RETRIED:
+                        metrics.of(metrics.TRANSACTIONS, "rolled_back").inc()
                         raise translated(ex) from ex
-                    log.info("transaction retried: errno=%s attempt=%s", ex.errno, attempt + 1)
+                    metrics.of(metrics.RETRIES, RETRIED[ex.errno]).inc()
+                    cause = ex
                 except BaseException:
                     connection.roll_back()
+                    metrics.of(metrics.TRANSACTIONS, "rolled_back").inc()
                     raise
                 else:
                     connection.commit()
                     return result
                 if attempt + 1 < MAX_ATTEMPTS:
                     self._sleep(self._jitter(0, BACKOFF_BASE_SECONDS * 2**attempt))
-        raise Busy()
+        metrics.of(metrics.TRANSACTIONS, "busy").inc()
+        raise Busy() from cause
 
     def read(self, fn: Callable[[Cursor, *Args], Result], *args: *Args) -> Result:
         """Run `fn(cursor, *args)`, plain reads only, each in a transaction of its own."""
@@ -136,9 +158,23 @@ class Database:
 
     @contextmanager
     def _lend(self, lock: str | None = None) -> Iterator[Connection]:
+        started = time.perf_counter()
+        try:
+            connection = self._take()
+            try:
+                yield connection
+            finally:
+                if lock is not None:
+                    connection.release_locks()
+                self._idle.append(connection)
+                self._permits.put(None)
+        finally:
+            self.spent.seconds += time.perf_counter() - started
+
+    def _take(self) -> Connection:
         if self.probe.is_unanswered():
             self.probe.ask()  # again, or nobody would find out that the database is back
-            raise DatabaseUnavailable()
+            raise DatabaseUnavailable() from TimeoutError("the probe has no answer")
         try:
             self._permits.get_nowait()
         except queue.Empty:
@@ -147,15 +183,9 @@ class Database:
                 self._permits.get(timeout=CONNECTION_WAIT_SECONDS)
             except queue.Empty:
                 # A probe that is answered tells that the database is well: others wait for rows, on all connections.
-                raise (DatabaseUnavailable() if self.probe.is_unanswered() else Busy()) from None
-        connection = self._idle.pop()
-        try:
-            yield connection
-        finally:
-            if lock is not None:
-                connection.release_locks()
-            self._idle.append(connection)
-            self._permits.put(None)
+                problem = DatabaseUnavailable() if self.probe.is_unanswered() else Busy()
+                raise problem from TimeoutError("all connections are in use")
+        return self._idle.pop()
 
 
 def _on_one_snapshot(cursor: Cursor, fn: Callable[[Cursor], Result]) -> Result:
@@ -199,15 +229,18 @@ class Probe:
         try:
             state = self.connection.read(select_state)
         except Exception as ex:  # noqa: BLE001 - whoever waits for the answer gets it
-            errno = getattr(ex.__cause__ or ex, "errno", None)
-            log.warning("probe failed: %s errno=%s", type(ex).__name__, errno)
+            cause = ex.__cause__ or ex
+            errno = getattr(cause, "errno", None)
+            log.warning("probe failed: %s", getattr(cause, "msg", None) or type(cause).__name__)
             # What fails at once (refused, locked out, no connection free) is no server that hangs.
             if time.monotonic() < self._asked_at + PROBE_SECONDS:
                 self._silent_since = 0.0
             if errno in NO_SCHEMA_ERRORS:
                 answer.set_result(NO_SCHEMA)
             else:
-                answer.set_exception(DatabaseUnavailable() if errno else ex)
+                problem = DatabaseUnavailable()
+                problem.__cause__ = cause
+                answer.set_exception(problem if errno else ex)
         else:
             self._silent_since = 0.0
             if state["is_read_only"]:

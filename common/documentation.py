@@ -6,14 +6,16 @@ The page is a few lines around Swagger UI, whose files come out of node_modules 
 import hashlib
 import pathlib
 import string
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import falcon
 from falcon.routing import StaticRoute
 
 from common import conditional, publication, strict_json
 from common.config import ConfigError, Settings
-from common.web import Request
+
+if TYPE_CHECKING:
+    from common.web import Request  # counts, as gunicorn's master must not (gunicorn_conf.py)
 
 PAGE = pathlib.Path(__file__).parent / "documentation.html"
 FOLDER = pathlib.Path(__file__).parent / "docs"  # whoever reads the page can read all that is in it
@@ -81,7 +83,7 @@ class Fixed:
         self._etag = conditional.content_tag(data)
         self._headers = {**headers, "ETag": self._etag}
 
-    def on_get(self, req: Request, resp: falcon.Response):
+    def on_get(self, req: "Request", resp: falcon.Response):
         """Send them, or 304."""
         resp.set_headers(self._headers)
         if conditional.is_unmodified(req.context.headers["If-None-Match"], self._etag):
@@ -99,14 +101,14 @@ class Assets:
     def __init__(self):
         self._send_file = StaticRoute("/docs", FOLDER)
 
-    def on_get(self, req: Request, resp: falcon.Response, path: str):
+    def on_get(self, req: "Request", resp: falcon.Response, path: str):
         """Send a file, or 304."""
         for name in ("HTTP_RANGE", "HTTP_IF_MODIFIED_SINCE"):  # which Falcon would refuse in words of its own
             req.env.pop(name, None)
         self._send_file(req, resp)
         resp.set_headers(_ASSET_HEADERS)
 
-    def on_head(self, req: Request, resp: falcon.Response, path: str):
+    def on_head(self, req: "Request", resp: falcon.Response, path: str):
         """Send the headers. Falcon reads nothing of the file then, and leaves it open."""
         self.on_get(req, resp, path)
         close: Any = getattr(resp.stream, "close", None)

@@ -1,5 +1,11 @@
 """How gunicorn runs both services: `gunicorn -c common/gunicorn_conf.py "orders.app:get_app()"`."""
 
+import os
+import shutil
+import tempfile
+
+from common import logs
+
 # Not the module: gunicorn would take its name for its own setting `config`.
 from common.config import exit_on_error, load
 from common.documentation import require_files
@@ -35,6 +41,8 @@ sendfile = False
 # X-Forwarded-* from nobody: no answer of ours depends on them.
 forwarded_allow_ips = ""
 
+logconfig_dict = logs.configuration()
+
 # We don't use the control socket, and two services on one machine would share it.
 control_socket_disable = True
 
@@ -44,6 +52,7 @@ http_parser = "fast"  # in C: 1.5 times the requests of the Python one, on an ap
 def on_starting(server):
     """Refuse to start on a bad setting: here, once, and not in workers that are started again and again."""
     service = server.app.app_uri.partition(".")[0]  # of "orders.app:get_app()"
+    logs.Formatter.service = service
     with exit_on_error():
         settings, database = load(service)
         if settings.api_docs:
@@ -54,3 +63,11 @@ def on_starting(server):
             service.upper(),
             service,
         )
+    # Where the workers count (common/metrics.py): a new folder for each server, so that nothing old is read. In memory,
+    # as above. The library looks for it when it is imported, so nobody may import it before the workers do.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="b2b-metrics-", dir="/dev/shm")
+
+
+def on_exit(server):
+    """Remove what the workers have counted."""
+    shutil.rmtree(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""), ignore_errors=True)

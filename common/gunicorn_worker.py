@@ -14,7 +14,7 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers.gthread import ThreadWorker
 
-from common import conditional, problems, tracing
+from common import conditional, logs, problems, tracing
 
 # For each read from a client and each write to one. Without a limit, clients that stop in the middle would soon hold
 # every thread. Against many of them, or a byte now and then, a proxy that buffers stands in front (docs/nginx.conf).
@@ -67,10 +67,10 @@ class Worker(ThreadWorker):
                 problem = problems.UriTooLong()
             elif isinstance(exc, LimitRequestHeaders):
                 problem = problems.HeaderTooLarge()
-            self.log.warning("request %s refused before the application: %s", request_id, type(exc).__name__)
         else:
             problem = problems.InternalError()
-            self.log.error("request %s failed outside the application", request_id, exc_info=exc)
+            logs.log_failure(request_id, problem.code, exc)
+        logs.log_request(problem.status, request_id=request_id, code=problem.code)
         body = problem.to_json(request_id)
         headers = "".join(f"{name}: {value}\r\n" for name, value in conditional.HEADERS.items())
         head = (

@@ -39,8 +39,8 @@ class Readiness:
         """Answer what the database's probe found within the last second, or raise what is wrong."""
         try:
             state = self.database.probe.ask().result(PATIENCE_SECONDS)
-        except TimeoutError:
-            raise DatabaseUnavailable() from None
+        except TimeoutError as ex:
+            raise DatabaseUnavailable() from ex
         if state["is_read_only"]:
             raise DatabaseReadOnly()
         if not state["has_schema"]:

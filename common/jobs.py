@@ -3,13 +3,14 @@
 Any number of passes may run at once, and any may be killed: they lock row by row, and no job waits for another.
 """
 
-import logging
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
-from common import config, strict_json
+from common import config, logs, strict_json, times
+from common.connection import Cursor
 from common.database import Database
 from common.problems import Busy, DatabaseUnavailable
 
@@ -27,9 +28,23 @@ def run(service: str, jobs: dict[str, Job], name: str) -> Summary:
     database = Database(database_settings)
     try:
         summary = jobs[name](settings, database)
+        database.transact(record, name, times.utc_now(), summary["ok"])
     finally:
         database.close()
     return {"job": name, **summary, "seconds": round(time.monotonic() - started, 3)}
+
+
+def record(tx: Cursor, name: str, now: datetime, is_ok: bool):
+    """Say for /metrics that a pass has ended."""
+    tx.execute(
+        """
+        INSERT INTO job_runs (job, finished_at, succeeded_at)
+        VALUES (%s, %s, %s) AS run
+            ON DUPLICATE KEY UPDATE finished_at = run.finished_at,
+                                    succeeded_at = COALESCE(run.succeeded_at, job_runs.succeeded_at)
+        """,
+        (name, now, now if is_ok else None),
+    )
 
 
 def main(service: str, jobs: dict[str, Job]) -> int:
@@ -37,7 +52,7 @@ def main(service: str, jobs: dict[str, Job]) -> int:
     if len(sys.argv) != 2 or sys.argv[1] not in jobs:
         print(f"jobs: say one of {', '.join(jobs)}", file=sys.stderr)
         return 2
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logs.configure(service)
     try:
         summary = run(service, jobs, sys.argv[1])
     except (Busy, DatabaseUnavailable):
@@ -52,6 +67,7 @@ def make_handler(service: str, jobs: dict[str, Job]) -> Callable[[dict[str, Any]
 
     def handle(event, context):
         """Run one pass."""
+        logs.configure(service, "stdout")
         summary = run(service, jobs, event["job"])
         print(strict_json.dumps(summary).decode(), flush=True)
         if not summary["ok"]:

@@ -17,9 +17,12 @@ HEADERS = {"Cache-Control": "public, max-age=60"}
 
 
 def enforced(document: dict[str, Any], settings: Settings) -> Contract:
-    """Return the contract to enforce; where API_DOCS is off the document's and the page's paths are unknown."""
+    """Return the contract to enforce, without what the settings turn off: the document and its page, the metrics."""
     unknown = () if settings.api_docs else ("/openapi.json", "/docs")
+    unknown += () if settings.has_metrics else ("/metrics",)
     paths = {path: item for path, item in document["paths"].items() if not path.startswith(unknown)}
+    if "/metrics" in paths and not settings.metrics_tokens:
+        paths["/metrics"] = {"get": {**paths["/metrics"]["get"], "security": []}}
     return Contract({**document, "paths": paths})
 
 

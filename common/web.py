@@ -3,7 +3,6 @@
 A responder finds what was checked in `req.context`, see `RequestContext`.
 """
 
-import logging
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,13 +13,11 @@ import falcon
 from falcon.routing import BaseConverter
 from falcon.util.structures import Context
 
-from common import conditional, idempotency, problems, strict_json, tracing
+from common import conditional, idempotency, logs, problems, strict_json, tracing
 from common.auth import Authenticator, Caller, Origin
 from common.contract import MAX_BODY_BYTES, METHODS, Contract
 from common.current_operators import CurrentOperators
 from common.schemas import make_error
-
-log = logging.getLogger(__name__)
 
 # A name, an IPv4 address or an IPv6 one in brackets, and a port (RFC 3986, section 3.2.2).
 _HOST = re.compile(r"([A-Za-z0-9._~%-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?")
@@ -30,11 +27,20 @@ class RequestContext(Context):
     """`req.context`: what is known of a request when its responder runs, all of it checked."""
 
     request_id: str
-    caller: Caller  # only where the operation is not open to all
+    caller: Caller  # None where the operation is open to all, or nobody was recognized
     query: dict[str, Any]
     headers: dict[str, str | None]
     body: dict[str, Any]
     key: idempotency.Key | None
+
+    # For the log and the counters.
+    started: float
+    operation: str  # its id
+    target: str | None  # which order, customer or product
+    code: str | None  # of the problem that is the answer
+
+    def __init__(self):
+        self.caller = self.target = self.code = None  # pyright: ignore[reportAttributeAccessIssue] - see above
 
 
 class Request(falcon.Request):
@@ -64,12 +70,14 @@ def build_app(
     authenticator: Authenticator,
     operators: CurrentOperators,
     routes: Sequence[tuple[str, object]],
+    *middleware: Any,
 ) -> falcon.App:
-    """Return a Falcon app that serves `routes`, (template, resource) each.
+    """Return a Falcon app that serves `routes`, (template, resource) each, behind `middleware` and the contract's.
 
     Raises ValueError unless routes and contract name the same operations.
     """
-    app = falcon.App(middleware=[ContractMiddleware(contract, authenticator, operators)], request_type=Request)
+    checks = ContractMiddleware(contract, authenticator, operators)
+    app = falcon.App(middleware=[*middleware, checks], request_type=Request)
     app.router_options.converters["id"] = IdConverter
     app.req_options.strip_url_path_trailing_slash = True
     app.add_error_handler(Exception, _answer_failure)
@@ -78,7 +86,7 @@ def build_app(
     for template, resource in routes:
         app.add_route(template, resource)
     served = {
-        (method.upper(), _contract_path(template))
+        (method.upper(), contract_path(template))
         for template, resource in routes
         for method in (*METHODS, "head")
         if hasattr(resource, f"on_{method}")
@@ -91,7 +99,8 @@ def build_app(
     return app
 
 
-def _contract_path(template):
+def contract_path(template: str) -> str:
+    """Return the contract's path for a template of a route."""
     return template.replace(":id}", "}")
 
 
@@ -117,9 +126,13 @@ class ContractMiddleware:
 
     def process_resource(self, req: Request, resp: falcon.Response, resource: object, params: dict[str, Any]):
         """Check everything that the contract can say, before the responder runs."""
-        operation = self._operations.get((req.method, _contract_path(req.uri_template)))
+        operation = self._operations.get((req.method, contract_path(req.uri_template or "")))
         if operation is None:
             return  # Falcon's responder for 405 or OPTIONS comes next
+        req.context.operation = operation.id
+        for name, value in params.items():
+            if name.endswith("_id"):
+                req.context.target = f"{name.removesuffix('_id')}/{value}"
         checked = operation.check(
             self._authenticator, req.get_header, req.query_string, partial(_read_bytes, req), self._operators
         )
@@ -184,6 +197,7 @@ def send_tagged(req: Request, resp: falcon.Response, document: dict[str, Any], e
 
 def send_answer(resp: falcon.Response, answer: idempotency.Answer, location: str | None = None):
     """Send a workflow's `Answer`; `location` is a path with a place for the new id."""
+    resp.context.answer = answer
     resp.status = answer.status
     if answer.body:
         resp.data = answer.body
@@ -200,6 +214,9 @@ def send_answer(resp: falcon.Response, answer: idempotency.Answer, location: str
 
 
 def _answer_problem(req, resp, ex, params):
+    req.context.code = ex.code
+    if ex.status in (500, 503):
+        logs.log_failure(req.context.request_id, ex.code, ex.__cause__)
     resp.status = ex.status
     resp.content_type = problems.MEDIA_TYPE
     resp.data = ex.to_json(req.context.request_id)
@@ -220,5 +237,6 @@ def _answer_http_error(req, resp, ex, params):
 
 
 def _answer_failure(req, resp, ex, params):
-    log.error("request %s failed", req.context.request_id, exc_info=ex)
-    _answer_problem(req, resp, problems.InternalError(), params)
+    problem = problems.InternalError()
+    problem.__cause__ = ex
+    _answer_problem(req, resp, problem, params)

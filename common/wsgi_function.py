@@ -7,7 +7,6 @@ included.
 
 import contextlib
 import functools
-import logging
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -15,18 +14,17 @@ from urllib.parse import quote
 import falcon
 import serverless_wsgi
 
-from common import tracing
+from common import logs, tracing
 from common.api_gateway import GatewayRequest, make_response, read_event
 from common.problems import MEDIA_TYPE, InternalError, Problem
-
-log = logging.getLogger(__name__)
 
 # What is not in this list goes out in base64, and as such reaches clients that send no Accept.
 serverless_wsgi.TEXT_MIME_TYPES.append(MEDIA_TYPE)
 
 
-def make_handler(get_app: Callable[[], falcon.App]) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
+def make_handler(service: str, get_app: Callable[[], falcon.App]) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
     """Return the Lambda handler of the app that `get_app()` builds; it takes payload formats 1.0 and 2.0."""
+    logs.configure(service, "stdout")
     get_app = functools.cache(get_app)
     # Built now, for the reason that lambda_orchestrator/handler.py gives.
     with contextlib.suppress(Exception):
@@ -66,5 +64,6 @@ def _call(app: falcon.App, request: GatewayRequest, context: Any) -> dict[str, A
 
 
 def _refuse(problem: Problem, request_id: str, cause: BaseException) -> dict[str, Any]:
-    log.error("event %s failed before or outside the app", request_id, exc_info=cause)
+    logs.log_failure(request_id, problem.code, cause)
+    logs.log_request(problem.status, request_id=request_id, code=problem.code)
     return make_response(problem.status, MEDIA_TYPE, problem.to_json(request_id), {"X-Request-ID": request_id})

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import falcon
 
-from common import config, documentation, publication, times
+from common import config, documentation, metrics_page, publication, times
 from common.addresses import Addresses
 from common.auth import Authenticator
 from common.config import Settings
@@ -15,9 +15,11 @@ from common.database import Database
 from common.health import Health, Readiness
 from common.histories import History
 from common.pagination import Cursors
+from common.telemetry import Telemetry
 from common.times import Clock
 from common.web import build_app
 from customers.customer_resources import CustomerCollection, CustomerItem, InternalCustomer
+from customers.gauges import GAUGES
 from customers.login_resources import LogOut, Password, Token
 from customers.logins import Logins
 from customers.operator_resources import OperatorCollection, OperatorItem, OperatorTokens
@@ -59,8 +61,10 @@ def create_app(
             ("/operators/{username}", OperatorItem(database, clock)),
             ("/operators/{username}/revoke-tokens", OperatorTokens(database, clock)),
             ("/internal/customers/{customer_id:id}", InternalCustomer(database)),
+            *metrics_page.routes(settings, database, GAUGES),
             *documentation.routes(document, settings),
         ],
+        Telemetry("customers", database, addresses),
     )
     documentation.add_assets(app, settings)
     return app

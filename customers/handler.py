@@ -3,4 +3,4 @@
 from common.wsgi_function import make_handler
 from customers.app import get_app
 
-handle = make_handler(get_app)
+handle = make_handler("customers", get_app)

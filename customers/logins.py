@@ -5,6 +5,7 @@ import math
 import threading
 from datetime import datetime, timedelta
 
+from common import metrics
 from common.connection import Cursor, Row
 from common.database import Database
 from common.problems import Busy, InvalidCredentials, TooManyLogins
@@ -60,12 +61,15 @@ class Logins:
         who = operator["username"] if operator else "an unknown name"
         if seconds:
             log.warning("log-in refused: too many of %s from %s", who, address)
+            metrics.of(metrics.LOGINS, "throttled").inc()
             raise TooManyLogins(headers={"Retry-After": str(seconds)})
         is_right = passwords.is_right(operator["password_hash"] if operator else None, password)
         if not (operator and is_right and operator["active"]):
             log.warning("log-in refused: %s from %s", who, address)
+            metrics.of(metrics.LOGINS, "refused").inc()
             raise InvalidCredentials()
         self._database.transact(_log_in, of, operator["id"], self._clock())
+        metrics.of(metrics.LOGINS, "ok").inc()
         return operator
 
 

@@ -43,9 +43,10 @@ class Refused:
 
 @dataclass(frozen=True)
 class Unknown:
-    """No answer, a passing failure, or an answer that makes no sense (`is_broken`)."""
+    """No answer, a passing failure, or an answer that makes no sense (`is_broken`); `reason` is for the log."""
 
     is_broken: bool = False
+    reason: str = field(default="", compare=False)
 
 
 class ServiceClient:
@@ -81,25 +82,26 @@ class ServiceClient:
                 # A redirect turns a POST into a GET, and carries the token to wherever it points.
                 allow_redirects=False,
             )
-        except requests.RequestException:
-            return Unknown()
+        except requests.RequestException as ex:
+            return Unknown(reason=type(ex).__name__)
         return _outcome(response, is_expected)
 
 
 def _outcome(response: requests.Response, is_expected: Callable[[Any], bool]) -> Done | Refused | Unknown:
+    reason = f"answered {response.status_code}"
     if response.status_code >= 500 or response.status_code in _PASSING:
-        return Unknown()
+        return Unknown(reason=reason)
     try:
         body = strict_json.loads(response.content)
     except MalformedJson:
-        return Unknown(is_broken=True)
+        return Unknown(is_broken=True, reason=reason)
     if response.status_code in (200, 201) and is_expected(body):
         return Done(body, response.headers.get("Idempotent-Replayed") == "true")
     code = body.get("code") if isinstance(body, dict) else None
     if code == IdempotencyKeyInFlight.code:
-        return Unknown()
+        return Unknown(reason=reason)
     # A code that our services don't have comes from somewhere else.
     if 400 <= response.status_code < 500 and isinstance(code, str) and code in REGISTRY.keys() - _OUR_FAULT:
         headers = {name: response.headers[name] for name in _HANDED_ON if name in response.headers}
         return Refused(response.status_code, body, headers)
-    return Unknown(is_broken=True)
+    return Unknown(is_broken=True, reason=reason)

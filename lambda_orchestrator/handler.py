@@ -6,15 +6,13 @@ serverless offline none at all.
 
 import contextlib
 import functools
-import json
 import os
 import time
-import traceback
 import uuid
 from typing import Any
 from urllib.parse import quote
 
-from common import conditional, config, publication, strict_json, times
+from common import conditional, config, logs, publication, strict_json
 from common.api_gateway import GatewayRequest, make_response, read_event, without_body
 from common.auth import Authenticator, Caller
 from common.contract import Operation, load
@@ -34,19 +32,19 @@ _JSON = "application/json"
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one API Gateway proxy event, of payload format 1.0 or 2.0."""
     started = time.monotonic()
-    line = {"request_id": request_id(), "correlation_id": None}
+    line: dict[str, Any] = {"request_id": request_id(), "correlation_id": None}
     try:
         response = _answer(event, context, line)
     except Problem as problem:
-        line["code"] = problem.code
         response = _failure(problem, line)
     except BaseException as ex:  # noqa: BLE001 - also SystemExit: nothing may pass through
         response = _failure(InternalError(), line)
-        _log(line, event="failed", trace="".join(traceback.format_exception(ex)))
+        logs.log_failure(line["request_id"], InternalError.code, ex)
     response["headers"]["X-Request-ID"] = line["request_id"]
+    line["bytes"] = len(response["body"].encode())
     if line.get("method") == "HEAD":
         response = without_body(response)
-    _log(line, event="answered", status=response["statusCode"], duration_ms=round(1000 * (time.monotonic() - started)))
+    logs.log_request(response["statusCode"], **line, duration_ms=round(1000 * (time.monotonic() - started), 2))
     return response
 
 
@@ -58,6 +56,7 @@ def _answer(event: dict[str, Any], context: Any, line: dict[str, Any]) -> dict[s
     line["correlation_id"] = line["request_id"]
     line["trace_id"] = trace_id(request.header)
     line["method"] = request.method
+    line["address"] = request.address or None
     return _program().answer(request, _seconds_left(context), line)
 
 
@@ -75,9 +74,9 @@ class Program:
 
     def answer(self, request: GatewayRequest, seconds_left: float, line: dict[str, Any]) -> dict[str, Any]:
         """Return the proxy response; raises the `Problem` that a refusal is."""
-        line["path"] = "*"
+        line["route"] = "unmatched"
         operation = self._find_operation(request)
-        line["path"] = operation.path
+        line["route"] = operation.path
         checked = operation.check(self._authenticator, request.header, request.query_string, lambda: request.body)
         if checked.caller is not None:
             # As it was sent: Orders knows a repeat by that.
@@ -120,7 +119,9 @@ class Program:
             "X-Correlation-ID": quote(line["correlation_id"], safe=""),  # a header's value is ASCII
         }
         deadline = time.monotonic() + seconds_left
-        customer, order, replayed = self._saga.run(body, headers, deadline, functools.partial(_log, line))
+        customer, order, replayed = self._saga.run(body, headers, deadline)
+        line["target"] = f"order/{order['id']}"
+        line["replayed"] = replayed
         replay = {"Idempotent-Replayed": "true"} if replayed else {}
         return make_response(201, _JSON, make_body(line["correlation_id"], customer, order), replay)
 
@@ -129,6 +130,9 @@ class Program:
 def _program() -> Program:
     return Program(config.load_settings(os.environ), load("orchestrator"))
 
+
+# On stdout: Lambda keeps it, and serverless offline loses most of stderr.
+logs.configure("orchestrator", "stdout")
 
 # Lambda gives a function that starts more of a processor than it has later. What fails now
 # fails again with the first event, where it is answered.
@@ -149,12 +153,8 @@ def _seconds_left(context: Any) -> float:
 
 
 def _failure(problem: Problem, line: dict[str, Any]) -> dict[str, Any]:
+    line["code"] = problem.code
     # A refusal stays one; a failure may have happened after the order was made.
     problem.members.setdefault("retryable", problem.status >= 500)
     problem.members.update(success=False, correlationId=line["correlation_id"] or line["request_id"])
     return make_response(problem.status, MEDIA_TYPE, problem.to_json(line["request_id"]), problem.headers)
-
-
-def _log(line, **fields):
-    # Whole lines on stdout: Lambda keeps them, and serverless offline loses most of stderr.
-    print(json.dumps({"time": times.to_json(times.utc_now()), "service": "orchestrator", **line, **fields}), flush=True)

@@ -4,6 +4,7 @@ No state is kept here. Every call to Orders carries the caller's idempotency key
 repeat after a crash at any point finds what is already done and goes on from there.
 """
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from typing import Any
 from common import strict_json
 from common.problems import CustomerNotFound, Problem, UpstreamBroken, UpstreamTimeout
 from lambda_orchestrator.clients import Done, Refused, ServiceClient
+
+log = logging.getLogger(__name__)
 
 VALIDATE_CUSTOMER = "validate_customer"
 CREATE_ORDER = "create_order"
@@ -65,7 +68,7 @@ class Saga:
         self._jitter = jitter
 
     def run(
-        self, request: dict[str, Any], headers: dict[str, str], deadline: float, log: Callable[..., object]
+        self, request: dict[str, Any], headers: dict[str, str], deadline: float
     ) -> tuple[dict[str, Any], dict[str, Any], bool]:
         """Return (customer, order, replayed) once the order is confirmed.
 
@@ -84,26 +87,26 @@ class Saga:
         )
         keyed = {**headers, "X-Idempotency-Key": request["idempotency_key"]}
         body = {name: request[name] for name in ("customer_id", "items", "customer_reference") if name in request}
-        created = self._repeat(CREATE_ORDER, "/orders", "CREATED", keyed, body, deadline, log)
+        created = self._repeat(CREATE_ORDER, "/orders", "CREATED", keyed, body, deadline)
         if isinstance(created, Refused):
             is_customer = created.problem["code"] == CustomerNotFound.code
             raise StepRefused(created, step=VALIDATE_CUSTOMER if is_customer else CREATE_ORDER)
 
         path = f"/orders/{created.body['id']}"
-        confirmed = self._repeat(CONFIRM_ORDER, f"{path}/confirm", "CONFIRMED", keyed, {}, deadline, log)
+        confirmed = self._repeat(CONFIRM_ORDER, f"{path}/confirm", "CONFIRMED", keyed, {}, deadline)
         if isinstance(confirmed, Refused):
             reason = {"reason": "confirm was refused"}
             # By nobody's name: the operator may be the one who is refused. And without the key, which is the operator's
             # own; a repeated cancel is answered like the first.
             unnamed = {name: value for name, value in headers.items() if not name.startswith("X-On-Behalf-Of")}
-            canceled = self._repeat(CONFIRM_ORDER, f"{path}/cancel", "CANCELED", unnamed, reason, deadline, log)
+            canceled = self._repeat(CONFIRM_ORDER, f"{path}/cancel", "CANCELED", unnamed, reason, deadline)
             compensation = "order_canceled" if isinstance(canceled, Done) else "not_possible"
             raise StepRefused(confirmed, step=CONFIRM_ORDER, compensation=compensation)
 
         order = confirmed.body
         return order["customer"], {name: order[name] for name in order if name != "customer"}, confirmed.replayed
 
-    def _repeat(self, step, path, status, headers, body, deadline, log) -> Done | Refused:
+    def _repeat(self, step, path, status, headers, body, deadline) -> Done | Refused:
         """Make the same call to Orders until its outcome is known; return `Done` or `Refused`.
 
         It is done when the answer is an order with `status`.
@@ -116,7 +119,8 @@ class Saga:
                 return outcome
             is_broken = outcome.is_broken
             attempt += 1
-            log(event="outcome_unknown", step=step, attempt=attempt, broken=is_broken)
+            known = {"request_id": headers["X-Request-ID"], "step": step, "attempt": attempt, "broken": is_broken}
+            log.warning("outcome unknown", extra={**known, "detail": outcome.reason})
             pause = min(BACKOFF_MAX_SECONDS, BACKOFF_BASE_SECONDS * 2**attempt)
             self._sleep(min(self._jitter(pause / 2, pause), max(0, deadline - self._monotonic())))
         raise (UpstreamBroken if is_broken else UpstreamTimeout)(step=step, retryable=True)

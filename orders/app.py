@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import falcon
 
-from common import config, documentation, publication, times
+from common import config, documentation, metrics_page, publication, times
 from common.addresses import Addresses
 from common.auth import Authenticator
 from common.config import Settings
@@ -15,11 +15,13 @@ from common.database import Database
 from common.health import Health, Readiness
 from common.histories import History
 from common.pagination import Cursors
+from common.telemetry import Telemetry
 from common.times import Clock
 from common.web import build_app
 from orders.customers_client import CustomersClient
 from orders.documentation_resources import DocumentationToken
 from orders.feed_resources import Feed
+from orders.gauges import GAUGES
 from orders.order_resources import (
     OrderCancellation,
     OrderCollection,
@@ -68,8 +70,10 @@ def create_app(
                 order_history,
             ),
             ("/events", Feed(database)),
+            *metrics_page.routes(settings, database, GAUGES),
             *documentation.routes(document, settings, ("/docs/token", DocumentationToken(customers, addresses))),
         ],
+        Telemetry("orders", database, addresses),
     )
     documentation.add_assets(app, settings)
     return app

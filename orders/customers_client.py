@@ -1,7 +1,8 @@
 """Asks the Customers API for a customer or a token, over kept connections."""
 
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import certifi
@@ -9,7 +10,7 @@ from urllib3 import PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
-from common import strict_json
+from common import metrics, strict_json
 from common.addresses import ADDRESS_HEADER
 from common.problems import (
     CustomerNotFound,
@@ -50,14 +51,19 @@ class CustomersClient:
         Raises `CustomerNotFound`, and `CustomersUnavailable` after ATTEMPTS that timed
         out, broke, or gave anything but 200 or that 404.
         """
-        path = f"/internal/customers/{customer_id}"
-        for status, body, _ in self._attempts("GET", path, {**headers, **self._authorization}):
-            if status == 200 and body.keys() == {"id", "name", "email", "phone"} and body["id"] == customer_id:
-                return body
-            # A 404 counts only with its code: a wrong address answers 404 too.
-            if status == 404 and body.get("code") == CustomerNotFound.code:
-                raise CustomerNotFound()
-        raise CustomersUnavailable()
+        status, body, _ = self._call(
+            "GET",
+            f"/internal/customers/{customer_id}",
+            {**headers, **self._authorization},
+            lambda status, body: (
+                (status == 200 and body.keys() == {"id", "name", "email", "phone"} and body["id"] == customer_id)
+                # A 404 counts only with its code: a wrong address answers 404 too.
+                or (status == 404 and body.get("code") == CustomerNotFound.code)
+            ),
+        )
+        if status == 404:
+            raise CustomerNotFound()
+        return body
 
     def fetch_token(self, credentials: dict[str, str], address: str, headers: dict[str, str]) -> dict[str, Any]:
         """Return {token, token_type, expires_in} for {username, password}; `headers` go with the question.
@@ -68,27 +74,40 @@ class CustomersClient:
         if not self._logins.acquire(blocking=False):
             raise CustomersUnavailable("Too many log-ins at once; try again.")
         try:
-            headers = {**headers, **self._authorization, ADDRESS_HEADER: address, "Content-Type": "application/json"}
-            content = strict_json.dumps(credentials)
-            for status, body, answered in self._attempts("POST", "/auth/token", headers, content):
-                if status == 200 and body.keys() == {"token", "token_type", "expires_in"}:
-                    return body
-                if status == 401 and body.get("code") == InvalidCredentials.code:
-                    raise InvalidCredentials()
-                if status == 429 and body.get("code") == TooManyLogins.code:
-                    raise TooManyLogins(headers={"Retry-After": answered["Retry-After"]})
+            status, body, answered = self._call(
+                "POST",
+                "/auth/token",
+                {**headers, **self._authorization, ADDRESS_HEADER: address, "Content-Type": "application/json"},
+                lambda status, body: (
+                    (status == 200 and body.keys() == {"token", "token_type", "expires_in"})
+                    or (status == 401 and body.get("code") == InvalidCredentials.code)
+                    or (status == 429 and body.get("code") == TooManyLogins.code)
+                ),
+                strict_json.dumps(credentials),
+            )
         finally:
             self._logins.release()
-        raise CustomersUnavailable()
+        if status == 401:
+            raise InvalidCredentials()
+        if status == 429:
+            raise TooManyLogins(headers={"Retry-After": answered["Retry-After"]})
+        return body
 
-    def _attempts(
-        self, method: str, path: str, headers: dict[str, str], content: bytes | None = None
-    ) -> Iterator[tuple[int, dict[str, Any], Mapping[str, str]]]:
-        """Yield (status, parsed body, headers) of each attempt that gave a JSON object."""
+    def _call(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        is_answer: Callable[[int, dict[str, Any]], bool],
+        content: bytes | None = None,
+    ) -> tuple[int, dict[str, Any], Mapping[str, str]]:
+        """Return (status, parsed body, headers) of the first attempt that `is_answer(status, body)` takes."""
+        cause: Exception = TimeoutError("too many calls to Customers wait for it")
         for _ in range(ATTEMPTS):
             if not self._turns.acquire(timeout=0 if self._has_hung else TURN_SECONDS):
                 self._has_hung = True
-                return
+                break
+            started, outcome = time.perf_counter(), "failed"
             try:
                 response = self._pool.urlopen(
                     method,
@@ -100,11 +119,16 @@ class CustomersClient:
                     redirect=False,
                     retries=False,
                 )
+                outcome = "answered"
                 body = strict_json.loads(response.data)
-            except (HTTPError, MalformedJson):
+            except (HTTPError, MalformedJson) as ex:
+                cause = ex
                 continue
             finally:
                 self._turns.release()
+                metrics.of(metrics.UPSTREAM_SECONDS, outcome).observe(time.perf_counter() - started)
             self._has_hung = False
-            if isinstance(body, dict):
-                yield response.status, body, response.headers
+            if isinstance(body, dict) and is_answer(response.status, body):
+                return response.status, body, response.headers
+            cause = ValueError(f"Customers answered {response.status}")
+        raise CustomersUnavailable() from cause

@@ -19,6 +19,7 @@ GRANTS = {
         "events": "SELECT, INSERT",
         "idempotency_keys": "SELECT, INSERT, DELETE",
         "idempotency_slots": "SELECT",
+        "job_runs": "SELECT, INSERT, UPDATE",
         "schema_migrations": "SELECT",
     },
     "b2b_orders": {
@@ -33,6 +34,7 @@ GRANTS = {
         "operators": "SELECT (username, role, active, token_version)",  # who may act
         "idempotency_keys": "SELECT, INSERT, DELETE",
         "idempotency_slots": "SELECT",
+        "job_runs": "SELECT, INSERT, UPDATE",
         "schema_migrations": "SELECT",
     },
     # People and dashboards.
@@ -47,6 +49,7 @@ GRANTS = {
         "event_sequence": "SELECT",
         "order_events": "SELECT",
         "idempotency_keys": "SELECT",
+        "job_runs": "SELECT",
         "schema_migrations": "SELECT",
     },
 }

@@ -1,6 +1,8 @@
 """What every test shares: a schema of its own on a real MySQL, and a clock that it moves."""
 
 import dataclasses
+import json
+import logging
 import os
 import pathlib
 import socket
@@ -12,7 +14,7 @@ from typing import Any
 import mysql.connector
 import pytest
 
-from common import config, times
+from common import config, logs, times
 from common.connection import driver_options
 from common.database import Database
 from common.problems import REGISTRY
@@ -121,6 +123,18 @@ def other_connection(database_settings):
     connection = connect(database_settings, database=database_settings.name)
     yield connection
     connection.close()
+
+
+@pytest.fixture
+def log_lines(caplog):
+    """`log_lines(event)` returns the parsed lines of the log with that event, or all of them."""
+    caplog.set_level(logging.INFO)
+
+    def lines(event=None):
+        parsed = (json.loads(logs.Formatter().format(record)) for record in caplog.records)
+        return [line for line in parsed if event in (None, line["event"])]
+
+    return lines
 
 
 class Clock:

@@ -146,10 +146,10 @@ def time():
 def run(time):
     """`run(orders, …)` runs the saga against fake services and returns what it returns."""
 
-    def run_saga(orders, customers=None, request=ORDER_TO_CONFIRM, log=lambda **fields: None):
+    def run_saga(orders, customers=None, request=ORDER_TO_CONFIRM):
         customers = customers or FakeService(time, Done(CUSTOMER, False))
         saga = Saga(customers, orders, time.monotonic, time.sleep, jitter=lambda low, high: high)
-        return saga.run(request, CALL_HEADERS, DEADLINE, log)
+        return saga.run(request, CALL_HEADERS, DEADLINE)
 
     return run_saga
 

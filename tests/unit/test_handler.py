@@ -28,18 +28,21 @@ def test_order_is_created_confirmed_and_answered(send, upstream):
     assert response["headers"]["X-Content-Type-Options"] == "nosniff"
 
 
-def test_calls_name_the_operator_the_request_and_the_correlation(send, upstream, settings, capsys):
+def test_calls_name_the_operator_the_request_and_the_correlation(send, upstream, settings, log_lines):
     upstream.replies = [FOUND, CREATED, CONFIRMED]
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
-    send({**EVENT_BODY, "correlation_id": "Bestellung Ü/1"}, **{"x-request-id": "abc", "traceparent": trace})
+    send(
+        {**EVENT_BODY, "correlation_id": "Bestellung Ü/1"},
+        **{"x-request-id": "abc", "traceparent": trace, "tracestate": "vendor=1"},
+    )
 
     names = ("Authorization", "X-On-Behalf-Of", "X-On-Behalf-Of-Version", "X-Request-ID")
-    names += ("X-Correlation-ID", "traceparent")
+    names += ("X-Correlation-ID", "traceparent", "tracestate")
     assert [[headers[name] for name in names] for _, _, headers, _ in upstream.requests] == [
-        [f"Bearer {settings.service_tokens[0]}", "maria", "1", "abc", "Bestellung%20%C3%9C%2F1", trace]
+        [f"Bearer {settings.service_tokens[0]}", "maria", "1", "abc", "Bestellung%20%C3%9C%2F1", trace, "vendor=1"]
     ] * 3
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["trace_id"] == trace.split("-")[1]
+    assert log_lines("request")[0]["trace_id"] == trace.split("-")[1]
     assert [headers["X-Idempotency-Key"] for _, _, headers, _ in upstream.requests] == [None, "the-key", "the-key"]
 
 
@@ -121,21 +124,20 @@ def test_document_is_open_to_all_and_304_for_who_has_it(send):
     assert "Content-Type" not in again["headers"]
 
 
-def test_log_is_whole_json_lines_without_body_token_or_secret(send, upstream, capsys, token, settings):
+def test_log_has_a_line_without_body_token_or_secret(send, upstream, log_lines, token, settings):
     upstream.replies = [FOUND, CREATED, CONFIRMED]
 
     send({**EVENT_BODY, "correlation_id": "Bestellung Ü/1", "customer_reference": "PO-9"}, **{"x-request-id": "abc"})
 
-    output = capsys.readouterr().out
-    line = json.loads(output.splitlines()[-1])
-    assert output.endswith("\n")
-    assert {name: line[name] for name in ("service", "request_id", "correlation_id", "status", "actor", "path")} == {
-        "service": "orchestrator",
+    (line,) = log_lines("request")
+    output = json.dumps(line)
+    assert {name: line[name] for name in ("request_id", "correlation_id", "status", "actor", "route", "target")} == {
         "request_id": "abc",
         "correlation_id": "Bestellung Ü/1",
         "status": 201,
         "actor": "maria",
-        "path": PATH,
+        "route": PATH,
+        "target": "order/7",
     }
     assert token not in output
     assert settings.service_tokens[0] not in output

@@ -118,12 +118,12 @@ def test_slow_customers_leave_time_for_the_order(run, time):
     assert paths(orders) == ["/orders", "/orders/7/confirm"]
 
 
-def test_every_unknown_outcome_is_logged(run, time):
-    lines = []
+def test_every_unknown_outcome_is_logged(run, time, log_lines):
+    run(FakeService(time, Unknown(reason="ReadTimeout"), CREATED, Unknown(True, "answered 200"), CONFIRMED))
 
-    run(FakeService(time, Unknown(), CREATED, Unknown(True), CONFIRMED), log=lambda **fields: lines.append(fields))
-
-    assert [(line["step"], line["attempt"], line["broken"]) for line in lines] == [
-        ("create_order", 1, False),
-        ("confirm_order", 1, True),
+    assert [
+        (line["step"], line["attempt"], line["broken"], line["detail"]) for line in log_lines("outcome unknown")
+    ] == [
+        ("create_order", 1, False, "ReadTimeout"),
+        ("confirm_order", 1, True, "answered 200"),
     ]

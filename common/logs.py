@@ -1,0 +1,89 @@
+"""The log: one JSON object a line, whichever logger it comes from. A request has one line, `log_request`."""
+
+import logging
+import logging.config
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+from common.problems import InternalError
+
+# Of a request's line, in this order after time, level, event and service; null is what isn't known.
+REQUEST = dict.fromkeys(
+    (
+        *("request_id", "correlation_id", "trace_id", "method", "route", "target", "status", "code"),
+        *("duration_ms", "db_ms", "transactions", "retries", "replayed", "actor", "address", "bytes"),
+    )
+)
+ONCE_IN_SECONDS = 1  # a failure of one kind
+
+log = logging.getLogger(__name__)
+
+
+class Formatter(JsonFormatter):
+    """`{"time", "level", "event", "service"}`, and what the call gave as `extra`."""
+
+    service: str | None = None  # whose lines they are, once that is known
+
+    def __init__(self):
+        super().__init__(
+            ["asctime", "levelname", "message", "service"],
+            rename_fields={"asctime": "time", "levelname": "level", "message": "event"},
+        )
+
+    def formatTime(self, record, datefmt=None):  # noqa: N802 - the base class's name
+        """Return RFC 3339 with microseconds and Z."""
+        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    def process_log_record(self, log_data):
+        """Say whose line it is."""
+        log_data["service"] = self.service
+        return log_data
+
+
+def configuration(stream: str = "stderr") -> dict[str, Any]:
+    """Return what `logging.config.dictConfig` takes; gunicorn takes it as its logconfig_dict."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": Formatter}},
+        "handlers": {
+            "stream": {"class": "logging.StreamHandler", "formatter": "json", "stream": f"ext://sys.{stream}"}
+        },
+        "root": {"level": "INFO", "handlers": ["stream"]},
+        "loggers": {"gunicorn.error": {"level": "INFO", "propagate": True}},
+    }
+
+
+def configure(service: str, stream: str = "stderr"):
+    """Let a program that gunicorn doesn't run log so; Lambda, and serverless offline, keep what is on stdout."""
+    Formatter.service = service
+    logging.config.dictConfig(configuration(stream))
+
+
+def log_request(status: int, **known: Any):
+    """Log the one line of a request; `known` are fields of REQUEST."""
+    level = logging.ERROR if status >= 500 else logging.INFO
+    log.log(level, "request", extra={**REQUEST, **known, "status": status})
+
+
+_last_logged: dict[tuple[Any, ...], float] = {}  # a kind of failure -> when
+
+
+def log_failure(request_id: str, code: str, cause: BaseException | None):
+    """Log why a request failed: its cause, with MySQL's number and words; what nobody foresaw with a traceback.
+
+    Once in ONCE_IN_SECONDS for each kind, or a database that is away would fill the log. Each request's own line has
+    its code.
+    """
+    errno = getattr(cause, "errno", None)
+    kind = (code, type(cause), errno)
+    now = time.monotonic()
+    if now - _last_logged.get(kind, -ONCE_IN_SECONDS) >= ONCE_IN_SECONDS:
+        _last_logged[kind] = now
+        known = {"request_id": request_id, "code": code, "cause": None, "errno": errno, "detail": None}
+        if cause is not None:
+            known |= {"cause": type(cause).__name__, "detail": getattr(cause, "msg", None) or str(cause)}
+        log.error("failure", exc_info=cause if code == InternalError.code else None, extra=known)
