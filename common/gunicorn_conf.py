@@ -41,7 +41,7 @@ sendfile = False
 # X-Forwarded-* from nobody: no answer of ours depends on them.
 forwarded_allow_ips = ""
 
-logconfig_dict = logs.configuration()
+logger_class = "common.gunicorn_worker.Logger"
 
 # We don't use the control socket, and two services on one machine would share it.
 control_socket_disable = True

@@ -2,10 +2,11 @@
 
 import contextlib
 import logging
+import logging.config
 import socket
 import struct
 
-from gunicorn import util
+from gunicorn import glogging, util
 from gunicorn.http.errors import (
     LimitRequestHeaders,
     LimitRequestLine,
@@ -19,6 +20,15 @@ from common import conditional, logs, problems, tracing
 # For each read from a client and each write to one. Without a limit, clients that stop in the middle would soon hold
 # every thread. Against many of them, or a byte now and then, a proxy that buffers stands in front (docs/nginx.conf).
 CLIENT_SECONDS = 5
+
+
+class Logger(glogging.Logger):
+    """Logs as all else does. (With its setting logconfig_dict the base class would put an access log together, too.)"""
+
+    def setup(self, cfg):
+        """Replace the base class's handlers."""
+        super().setup(cfg)
+        logging.config.dictConfig(logs.configuration())
 
 
 class _Body:

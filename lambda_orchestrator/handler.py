@@ -44,7 +44,8 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     line["bytes"] = len(response["body"].encode())
     if line.get("method") == "HEAD":
         response = without_body(response)
-    logs.log_request(response["statusCode"], **line, duration_ms=round(1000 * (time.monotonic() - started), 2))
+    line["duration_ms"] = round(1000 * (time.monotonic() - started), 2)
+    logs.log_request(response["statusCode"], **line)
     return response
 
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from common import jobs, metrics_page, times
-from common.database import ER_LOCK_DEADLOCK
+from common.database import ER_LOCK_DEADLOCK, Database
 from common.problems import Busy
 from orders.gauges import GAUGES
 from tests.contract_client import refusal
@@ -139,18 +139,16 @@ def test_gauges_say_what_waits_for_the_jobs(settings, database, make_database, f
     assert ("b2b_job_last_success_timestamp_seconds", "verify") not in values
 
 
-def test_database_is_asked_once_in_ten_seconds_and_may_be_away(database, silent_settings, make_database):
+def test_database_is_asked_once_in_ten_seconds_and_may_be_away(silent_settings, make_database):
     now = [0.0]
     asked = []
 
-    class Counting:
-        probe = database.probe
-
+    class Counting(Database):
         def read(self, fn, *args):
             asked.append(1)
-            return database.read(fn, *args)
+            return super().read(fn, *args)
 
-    collector = metrics_page.DatabaseCollector(Counting(), {}, lambda: now[0])
+    collector = metrics_page.DatabaseCollector(make_database(Counting), metrics_page.JOB_GAUGES, lambda: now[0])
     for now[0] in (0.0, 9.0, 10.0):
         collector.collect()
     assert len(asked) == 2
