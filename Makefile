@@ -23,7 +23,7 @@ TEST_TOOLS := .local/nginx/nginx .local/chromium/chromium
 BENCH_TOOLS := .local/wrk/wrk .local/sysbench/sysbench
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS) $(SWAGGER_UI)
 
-.PHONY: help demo run test mutants contract lint lock audit migrate seed normalise adopt expire purge verify operator offline postman clients package deploy db bench bench-cold-start bench-size clean
+.PHONY: help demo run test mutants contract lint lock audit migrate seed normalise adopt expire purge verify backup restore verify-backup secrets operator offline postman clients package deploy db bench bench-cold-start bench-size clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
@@ -83,6 +83,21 @@ purge: $(INSTALLED) ## Delete idempotency keys and counts of log-ins that are ov
 verify: $(INSTALLED) ## Check that orders, lines, stock and events add up
 	@sql/mysql-server start >&2
 	@exec python -m orders.jobs verify
+
+backup: $(INSTALLED) ## Write all of the database into a new file: FILE=… (.sql.gz), beside whatever runs
+	@sql/mysql-server start >&2
+	@exec python -m sql.backup backup "$(FILE)"
+
+restore: $(INSTALLED) ## Load a backup into a schema that is empty or isn't there: FILE=…, while no service runs
+	@sql/mysql-server start >&2
+	@exec python -m sql.backup restore "$(FILE)"
+
+verify-backup: $(INSTALLED) ## Restore a backup on the private server, compare and check it, and drop it: FILE=…
+	@exec python -m sql.backup verify "$(FILE)"
+
+secrets: ## Print a fresh value of each secret, as lines for .env
+	@$(PYTHON) -c 'import secrets, sys; [print(f"{name}={secrets.token_urlsafe(32)}") for name in sys.argv[1:]]' \
+	  JWT_SECRET SERVICE_TOKEN METRICS_TOKEN DB_PASSWORD CUSTOMERS_DB_PASSWORD ORDERS_DB_PASSWORD
 
 operator: $(INSTALLED) ## Add or change an operator: USERNAME=… ROLE=viewer|operator|admin, and asks for the password; or ROLE=off
 	@sql/mysql-server start >&2

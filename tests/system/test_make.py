@@ -12,6 +12,7 @@ import uuid
 import pytest
 import requests
 
+from common import config
 from tests.conftest import run_module
 from tests.system.conftest import (
     ROOT,
@@ -190,3 +191,18 @@ def test_make_alone_lists_each_target_and_all_that_the_readme_names():
     listed = re.findall(r"^  make ([a-z-]+) +\S", run.stdout, re.MULTILINE)
     assert sorted(listed) == sorted(phony)
     assert set(named) <= set(listed)
+
+
+def test_fresh_secrets_are_good_for_production():
+    run = subprocess.run(["make", "secrets"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+
+    secrets = dict(line.split("=", 1) for line in run.stdout.splitlines())
+    users = {"DB_USER": "a", "CUSTOMERS_DB_USER": "b", "ORDERS_DB_USER": "c"}
+    environ = {"APP_ENV": "production", "DB_HOST": "127.0.0.1", **users, **secrets}
+    config.load_settings(environ)
+    accounts = [config.load_database_settings(environ, service) for service in ("", "customers", "orders")]
+    assert [account.password for account in accounts] == [
+        secrets[name] for name in ("DB_PASSWORD", "CUSTOMERS_DB_PASSWORD", "ORDERS_DB_PASSWORD")
+    ]
+    assert secrets.keys() >= set(config.SECRETS)
+    assert len(set(secrets.values())) == len(secrets)
