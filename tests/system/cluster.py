@@ -4,13 +4,16 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from tests.system.conftest import free_ports
+from tests.system.conftest import free_ports, verify
 from tests.system.nginx import Nginx
 from tests.system.services import Service, prepare
 
 
 class Cluster:
-    """nginx before two instances of each service; `customers` and `orders` are its addresses."""
+    """nginx before two instances of each service; `customers` and `orders` are its addresses.
+
+    Leaving the context verifies what they have written.
+    """
 
     def __init__(self, schema, folder, settings=None):
         ports = free_ports(4)
@@ -36,6 +39,7 @@ class Cluster:
 
     def __exit__(self, *exception):
         self._running.close()
+        verify(self.environ)
 
     def roll_out(self, settings):
         """Restart with other settings, one instance of each service after the other, as docs/scaling.md says."""
