@@ -14,8 +14,8 @@ from tests.system.services import Clients
 OLD = {"JWT_SECRET": "jwt-secret-of-last-year-0123456789", "SERVICE_TOKEN": "service-token-of-last-year-0123456789"}
 NEW = {"JWT_SECRET": "jwt-secret-of-this-year-0123456789", "SERVICE_TOKEN": "service-token-of-this-year-0123456789"}
 CLIENTS = 7  # and one before the orchestrator
-TURNS = 10  # that a client takes before it logs in again
-PAUSE = 0.2  # seconds between two of them: the restarts need the processors
+TURNS = 5  # that a client takes before it logs in again
+PAUSE = 0.3  # seconds between two of them: the restarts need the processors
 ORCHESTRATE = "/orchestrator/create-and-confirm-order"
 SERVED = {
     ("POST", "/auth/token", 200, None),
@@ -32,7 +32,8 @@ def both(first, second):
 
 @pytest.fixture
 def cluster(system_schema, tmp_path):
-    with Cluster(system_schema, tmp_path, OLD) as cluster:
+    # A worker each is enough, and starts sooner.
+    with Cluster(system_schema, tmp_path, OLD | {"GUNICORN_CMD_ARGS": "--workers=1"}) as cluster:
         yield cluster
 
 
