@@ -41,12 +41,16 @@ class Cluster:
         self._running.close()
         verify(self.environ)
 
-    def roll_out(self, settings):
-        """Restart with other settings, one instance of each service after the other, as docs/scaling.md says."""
+    def roll_out(self, settings, wait):
+        """Restart with other settings, one instance of each service after the other, as docs/scaling.md says.
+
+        `wait()` follows each, while both sorts are asked.
+        """
         self.environ |= settings  # with which each of them starts
         for pair in zip(self.customers_instances, self.orders_instances, strict=True):
             with self.nginx.without(*[instance.port for instance in pair]), ThreadPoolExecutor(2) as restarts:
                 list(restarts.map(_restart, pair))
+            wait()
 
 
 def _restart(instance):

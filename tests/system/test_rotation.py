@@ -8,14 +8,14 @@ import pytest
 import requests
 
 from tests.system.cluster import Cluster
-from tests.system.conftest import Operator, Warehouse
+from tests.system.conftest import Operator, Warehouse, wait_until
 from tests.system.services import Clients
 
 OLD = {"JWT_SECRET": "jwt-secret-of-last-year-0123456789", "SERVICE_TOKEN": "service-token-of-last-year-0123456789"}
 NEW = {"JWT_SECRET": "jwt-secret-of-this-year-0123456789", "SERVICE_TOKEN": "service-token-of-this-year-0123456789"}
 CLIENTS = 7  # and one before the orchestrator
-TURNS = 5  # that a client takes before it logs in again
-PAUSE = 0.3  # seconds between two of them: the restarts need the processors
+TURNS = 3  # that a client takes before it logs in again
+PAUSE = 0.2  # seconds between two of them: the restarts need the processors
 ORCHESTRATE = "/orchestrator/create-and-confirm-order"
 SERVED = {
     ("POST", "/auth/token", 200, None),
@@ -125,8 +125,12 @@ def status_of_program(cluster, secrets):
 def test_rotation_of_both_secrets_refuses_no_call_until_the_old_ones_are_gone(
     cluster, orchestrator, make_orchestrator, shop, work, orchestrate
 ):
-    def roll_out(secrets):
-        cluster.roll_out(secrets)
+    def roll_out(secrets, clients):
+        def let_them_log_in_and_work():
+            enough = len(clients.results) + 2 * CLIENTS
+            wait_until(lambda: len(clients.results) >= enough)
+
+        cluster.roll_out(secrets, let_them_log_in_and_work)
         orchestrator.function = make_orchestrator()
 
     old = Caller(cluster)
@@ -136,11 +140,11 @@ def test_rotation_of_both_secrets_refuses_no_call_until_the_old_ones_are_gone(
 
     with Clients(CLIENTS, work) as clients, Clients(1, orchestrate) as orchestrating:
         for secrets in (both(OLD, NEW), both(NEW, OLD)):
-            roll_out(secrets)
+            roll_out(secrets, clients)
             old.turn(cluster.orders, "/orders", old_cursor)
     # "Two hours later" everybody has logged in again.
     with Clients(CLIENTS, work) as later, Clients(1, orchestrate) as orchestrating_later:
-        roll_out(NEW)
+        roll_out(NEW, later)
 
     results = clients.results + orchestrating.results + later.results + orchestrating_later.results
     assert Counter(sum(results, old.answers)).keys() == SERVED
