@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from common import connection
+from common import connection, times
 from orders.invariants import INVARIANTS
+from orders.product_workflows import update_product
 from tests.api.conftest import (  # noqa: F401 - fixtures
     authenticator,
     customers_api,
@@ -25,7 +26,7 @@ from tests.api.conftest import (  # noqa: F401 - fixtures
     stub_customers,
 )
 from tests.conftest import Clock, connect
-from tests.factories import unique
+from tests.factories import ORIGIN, unique
 
 TIMEOUT = 60  # seconds; the slowest call here, one that is refused as busy, takes four
 
@@ -159,15 +160,18 @@ class Ledger:
         """Return the ids of the events past a place in the feed, and of those that have none."""
         return self._column("SELECT id FROM events WHERE sequence > %s OR sequence IS NULL", after)
 
-    def violations(self, product_ids):
-        """Return (invariant, id) of what doesn't add up of these products, and of the orders of them."""
-        products = ", ".join(map(str, product_ids))
-        of_orders = f"SELECT order_id FROM order_items WHERE product_id IN ({products})"
+    def last_ids(self):
+        """Return the ids of the newest order and the newest product."""
+        return self._rows("SELECT (SELECT MAX(id) FROM orders), (SELECT MAX(id) FROM products)")[0]
+
+    def violations(self, after=(None, None)):
+        """Return (invariant, id) of what doesn't add up of all orders and products but those up to `after`."""
+        order, product = (last or 0 for last in after)
         return [
             (name, row[0])
             for name, (_, statement) in INVARIANTS.items()
             for row in self._rows(
-                f"SELECT id FROM ({statement}) AS broken WHERE id IN ({products if name == 'stock' else of_orders})"
+                f"SELECT id FROM ({statement}) AS broken WHERE id > %s", product if name == "stock" else order
             )
         ]
 
@@ -223,6 +227,21 @@ def ledger(database):
     return Ledger(database)
 
 
+@pytest.fixture(autouse=True)
+def violations(ledger):
+    """`violations()` returns what doesn't add up of what a test has made: nothing, at the end of each test.
+
+    What tests elsewhere have broken on purpose is older.
+    """
+    before = ledger.last_ids()
+
+    def find():
+        return ledger.violations(after=before)
+
+    yield find
+    assert find() == []
+
+
 class Outsider:
     """A second program in the same database: takes locks, and keeps them as long as a test wants."""
 
@@ -253,8 +272,8 @@ class Outsider:
 
     def sell_out(self, product):
         """Commit that nothing is left of a product, and let the locks go."""
-        with self._holder.cursor() as cursor:
-            cursor.execute("UPDATE products SET stock = 0 WHERE id = %s", (product["id"],))
+        with self._holder.cursor(buffered=True, dictionary=True) as cursor:
+            update_product(cursor, times.utc_now, product["id"], {"stock": 0}, None, ORIGIN)
         self._holder.commit()
 
     def change_with_event(self, product):

@@ -119,8 +119,7 @@ def stack(stack_environ):
         process = start_stack(environ, stack.log)
         yield stack
         stop_stack(process)
-        verified = run_module("orders.jobs", "verify", environ=environ)
-        assert verified.returncode == 0, verified.stdout
+        verify(environ)
 
 
 def start_stack(environ, log):
@@ -146,6 +145,12 @@ def stop_stack(process):
     process.send_signal(signal.SIGTERM)
     with process.stdout:
         assert process.wait(30) == 143
+
+
+def verify(environ):
+    """Fail unless orders, lines, stock and events add up in the database of programs that run in `environ`."""
+    verified = run_module("orders.jobs", "verify", environ=environ)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 @pytest.fixture(scope="session")

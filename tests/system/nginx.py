@@ -76,10 +76,10 @@ class Nginx:
         self.process.wait(STOP_SECONDS)
 
     @contextmanager
-    def without(self, port):
-        """Take an instance out: mark it as down and load the file anew; it is back afterwards."""
+    def without(self, *ports):
+        """Take instances out: mark them as down and load the file anew; they are back afterwards."""
         text = self._addresses.read_text()
-        self._load(text.replace(f"server 127.0.0.1:{port}", f"server 127.0.0.1:{port} down"))
+        self._load(re.sub(rf"server 127\.0\.0\.1:({'|'.join(map(str, ports))})\b", r"\g<0> down", text))
         yield
         self._load(text)
 

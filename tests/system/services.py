@@ -13,10 +13,10 @@ import requests
 from common.config import load_database_settings
 from tests.conftest import connect as connect_with
 from tests.conftest import run_module
-from tests.system.conftest import ROOT, free_ports, wait_until
+from tests.system.conftest import ROOT, free_ports, verify, wait_until
 
 WORKERS = 2
-STOP_SECONDS = 30  # gunicorn's own grace is 20
+STOP_SECONDS = 60  # gunicorn's own grace is 20, and on a busy machine it takes a while to end after that
 
 
 def prepare(environ):
@@ -92,7 +92,10 @@ class Service:
 
 
 class Services:
-    """Customers and Orders in an environment that names their database; their logs go to `folder`."""
+    """Customers and Orders in an environment that names their database; their logs go to `folder`.
+
+    Leaving the context verifies what they have written.
+    """
 
     def __init__(self, environ, folder):
         customers, orders = free_ports(2)
@@ -116,6 +119,7 @@ class Services:
     def __exit__(self, *exception):
         for service in self.both:
             service.end()
+        verify(self.environ)
 
 
 class Clients:

@@ -24,10 +24,12 @@ def services(system_schema, tmp_path_factory):
     """Both services on a database of their own, which believe a proxy on this machine."""
     environ = {**os.environ, "DB_NAME": f"{system_schema}_logins", "TRUSTED_PROXIES": "127.0.0.1/32"}
     prepare(environ)
-    with Services(environ, tmp_path_factory.mktemp("log")) as services:
-        yield services
-    with connect(environ) as connection:
-        connection.cursor().execute(f"DROP DATABASE {environ['DB_NAME']}")
+    try:
+        with Services(environ, tmp_path_factory.mktemp("log")) as services:
+            yield services
+    finally:
+        with connect(environ) as connection:
+            connection.cursor().execute(f"DROP DATABASE {environ['DB_NAME']}")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from tests.system.conftest import (
     start_module,
     start_stack,
     stop_stack,
+    verify,
     wait_until,
 )
 
@@ -76,6 +77,7 @@ def test_demo_prints_the_order_and_the_repeat_and_leaves_nothing_twice(world):
         assert run.stderr == ""
     assert "stock 10 -> 9." in runs[0].stdout
     assert "stock 9 -> 8." in runs[1].stdout
+    verify(world.environ)
     world.assert_nothing_is_left()
 
 

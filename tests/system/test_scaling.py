@@ -1,44 +1,12 @@
 """Two instances of each service behind nginx: any of them answers anything, and one of them may go at any time."""
 
-import os
 import uuid
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 import pytest
 
-from tests.system.conftest import Operator, Warehouse, free_ports, wait_until
-from tests.system.nginx import Nginx
-from tests.system.services import Clients, Service, prepare
-
-
-class Cluster:
-    """nginx before two instances of each service; `customers` and `orders` are its addresses."""
-
-    def __init__(self, schema, folder):
-        ports = free_ports(4)
-        self.nginx = Nginx(folder / "nginx", ports[:2], ports[2:])
-        self.customers, self.orders = self.nginx.customers, self.nginx.orders
-        # Orders asks Customers through nginx, too.
-        bases = {"CUSTOMERS_API_BASE": self.customers, "ORDERS_API_BASE": self.orders}
-        self.environ = {**os.environ, **bases, "DB_NAME": schema}
-        self.folder = folder
-        self.customers_instances = [Service("customers", port, self.environ, folder) for port in ports[:2]]
-        self.orders_instances = [Service("orders", port, self.environ, folder) for port in ports[2:]]
-        self._running = ExitStack()
-
-    def __enter__(self):
-        prepare(self.environ)
-        instances = self.customers_instances + self.orders_instances
-        for instance in instances:
-            self._running.callback(instance.end)
-        with ThreadPoolExecutor(len(instances)) as starts:
-            list(starts.map(Service.start, instances))
-        self._running.enter_context(self.nginx)
-        return self
-
-    def __exit__(self, *exception):
-        self._running.close()
+from tests.system.cluster import Cluster
+from tests.system.conftest import Operator, Warehouse, wait_until
+from tests.system.services import Clients
 
 
 @pytest.fixture(scope="module")
