@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import logging.config
 import socket
 import struct
 
@@ -28,7 +27,10 @@ class Logger(glogging.Logger):
     def setup(self, cfg):
         """Replace the base class's handlers."""
         super().setup(cfg)
-        logging.config.dictConfig(logs.configuration())
+        logs.configure()
+        for handler in self.error_log.handlers:
+            self.error_log.removeHandler(handler)
+        self.error_log.propagate = True
 
 
 class _Body:

@@ -1,7 +1,7 @@
 """The log: one JSON object a line, whichever logger it comes from. A request has one line, `log_request`."""
 
 import logging
-import logging.config
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -22,10 +22,15 @@ ONCE_IN_SECONDS = 1  # a failure of one kind
 log = logging.getLogger(__name__)
 
 
+def _to_json(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
 class Formatter(JsonFormatter):
     """`{"time", "level", "event", "service"}`, and what the call gave as `extra`."""
 
     service: str | None = None  # whose lines they are, once that is known
+    stream = "stderr"
 
     def __init__(self):
         super().__init__(
@@ -35,7 +40,7 @@ class Formatter(JsonFormatter):
 
     def formatTime(self, record, datefmt=None):  # noqa: N802 - the base class's name
         """Return RFC 3339 with microseconds and Z."""
-        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return _to_json(record.created)
 
     def process_log_record(self, log_data):
         """Say whose line it is."""
@@ -43,32 +48,29 @@ class Formatter(JsonFormatter):
         return log_data
 
 
-def configuration(stream: str = "stderr") -> dict[str, Any]:
-    """Return what `logging.config.dictConfig` takes; gunicorn takes it as its logconfig_dict."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"json": {"()": Formatter}},
-        "handlers": {
-            "stream": {"class": "logging.StreamHandler", "formatter": "json", "stream": f"ext://sys.{stream}"}
-        },
-        "root": {"level": "INFO", "handlers": ["stream"]},
-        "loggers": {"gunicorn.error": {"level": "INFO", "propagate": True}},
-    }
+_FORMATTER = Formatter()
 
 
-def configure(service: str, stream: str = "stderr"):
-    """Let a program that gunicorn doesn't run log so; Lambda, and serverless offline, keep what is on stdout."""
-    Formatter.service = service
-    logging.config.dictConfig(configuration(stream))
+def configure(service: str | None = None, stream: str = "stderr"):
+    """Let all loggers write so, to `stdout` or `stderr`: Lambda, and serverless offline, keep what is on stdout."""
+    Formatter.stream = stream
+    Formatter.service = service or Formatter.service
+    handler = logging.StreamHandler(getattr(sys, stream))
+    handler.setFormatter(_FORMATTER)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
 def log_request(status: int, **known: Any):
     """Log the one line of a request; `known` are fields of REQUEST."""
-    # As log.info(…, extra=…) does, but without a look for who calls it, which takes as long as a counter.
-    level = logging.ERROR if status >= 500 else logging.INFO
-    about = {"name": log.name, "levelno": level, "levelname": logging.getLevelName(level), "msg": "request"}
-    log.handle(logging.makeLogRecord({**about, **REQUEST, **known, "status": status}))
+    # Not by a logger: what it does for a line takes four times as long as the line.
+    about = {"time": _to_json(time.time()), "level": "ERROR" if status >= 500 else "INFO", "event": "request"}
+    line = {**about, "service": Formatter.service, **REQUEST, **known, "status": status}
+    write(_FORMATTER.jsonify_log_record(line) + "\n")
+
+
+def write(line: str):
+    """Write a whole line at once."""
+    getattr(sys, Formatter.stream).write(line)
 
 
 _last_logged: dict[tuple[Any, ...], float] = {}  # a kind of failure -> when

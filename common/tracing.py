@@ -38,11 +38,14 @@ def headers_to_pass_on(get: Callable[[str], str | None], request_id: str) -> dic
 
 def correlation_id(given: str | None) -> str | None:
     """Return the text in an X-Correlation-ID header, or None if it is none of ours."""
-    text = unquote(given or "")
+    if not given:
+        return None
+    text = unquote(given)
     return text if _CORRELATION.fullmatch(text) else None
 
 
 def trace_id(get: Callable[[str], str | None]) -> str | None:
     """Return the trace's id for the log, or None."""
-    trace = _TRACEPARENT.fullmatch(get("traceparent") or "")
-    return trace and trace[1]
+    given = get("traceparent")
+    trace = given and _TRACEPARENT.fullmatch(given)
+    return trace[1] if trace else None

@@ -126,13 +126,15 @@ def other_connection(database_settings):
 
 
 @pytest.fixture
-def log_lines(caplog):
+def log_lines(caplog, monkeypatch):
     """`log_lines(event)` returns the parsed lines of the log with that event, or all of them."""
     caplog.set_level(logging.INFO)
+    requests = []
+    monkeypatch.setattr(logs, "write", requests.append)
 
     def lines(event=None):
-        parsed = (json.loads(logs.Formatter().format(record)) for record in caplog.records)
-        return [line for line in parsed if event in (None, line["event"])]
+        others = [logs.Formatter().format(record) for record in caplog.records]
+        return [line for line in map(json.loads, [*requests, *others]) if event in (None, line["event"])]
 
     return lines
 
