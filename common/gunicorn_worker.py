@@ -28,8 +28,7 @@ class Logger(glogging.Logger):
         """Replace the base class's handlers."""
         super().setup(cfg)
         logs.configure()
-        for handler in self.error_log.handlers:
-            self.error_log.removeHandler(handler)
+        self.error_log.handlers.clear()
         self.error_log.propagate = True
 
 
