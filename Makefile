@@ -19,7 +19,7 @@ CONTRACTS := openapi/customers.json openapi/orders.json openapi/orchestrator.jso
 COLLECTIONS := $(CONTRACTS:openapi/%.json=postman/%.postman_collection.json)
 # The last of the files that are copied there.
 SWAGGER_UI := common/docs/swagger-ui/swagger-ui.css
-TEST_TOOLS := .local/nginx/nginx .local/chromium/chromium
+TEST_TOOLS := .local/nginx/nginx .local/chromium/chromium .local/prometheus/prometheus
 BENCH_TOOLS := .local/wrk/wrk .local/sysbench/sysbench
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS) $(SWAGGER_UI)
 
@@ -184,7 +184,7 @@ node_modules/.installed: package-lock.json .npmrc .venv/installed
 	@$(call run_to_end,npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
 	@touch $@
 
-# For the tests (nginx, chromium) and for make bench. Each ends in a rename, so it needs no stamp.
+# For the tests (nginx, chromium, prometheus) and for make bench. Each ends in a rename, so it needs no stamp.
 $(TEST_TOOLS) $(BENCH_TOOLS): dev/install dev/unpack-debian
 	@$(call run_to_end,dev/install $(@F))
 

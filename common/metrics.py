@@ -64,6 +64,8 @@ for _outcome in ("committed", "rolled_back", "busy", "unknown"):
     of(TRANSACTIONS, _outcome)
 for _cause in ("deadlock", "lock_timeout"):
     of(RETRIES, _cause)
+for _outcome in ("ok", "refused", "throttled"):
+    of(LOGINS, _outcome)
 for _problem in problems.REGISTRY.values():
     if _problem.status >= 500:
         of(PROBLEMS, _problem.code)

@@ -28,14 +28,15 @@ KEPT = 10  # seconds that the database's answers count; more than one may scrape
 # name -> (help, statement). The statement selects `value`; its other columns are labels.
 Gauges = Mapping[str, tuple[str, str]]
 
+# The label isn't `job`: that one is Prometheus' own, of whom it scrapes.
 JOB_GAUGES: Gauges = {
     "b2b_job_last_success_timestamp_seconds": (
         "When a pass of the job last ended well, in seconds since 1970.",
-        "SELECT job, UNIX_TIMESTAMP(succeeded_at) AS value FROM job_runs WHERE succeeded_at IS NOT NULL",
+        "SELECT job AS pass, UNIX_TIMESTAMP(succeeded_at) AS value FROM job_runs WHERE succeeded_at IS NOT NULL",
     ),
     "b2b_job_ok": (
         "1 if the last pass of the job ended well, else 0.",
-        "SELECT job, succeeded_at <=> finished_at AS value FROM job_runs",
+        "SELECT job AS pass, succeeded_at <=> finished_at AS value FROM job_runs",
     ),
 }
 
