@@ -55,8 +55,9 @@ def main(service: str, jobs: dict[str, Job]) -> int:
     logs.configure(service)
     try:
         summary = run(service, jobs, sys.argv[1])
-    except (Busy, DatabaseUnavailable):
-        print(f"{sys.argv[1]}: the database does not answer, or is too busy; run it again later", file=sys.stderr)
+    except (Busy, DatabaseUnavailable) as ex:
+        why = getattr(ex.__cause__, "msg", ex.__cause__)
+        print(f"{sys.argv[1]}: the database does not answer, or is too busy: {why}", file=sys.stderr)
         return EX_TEMPFAIL
     print(strict_json.dumps(summary).decode(), flush=True)
     return 0 if summary["ok"] else 1
