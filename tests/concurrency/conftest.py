@@ -4,13 +4,13 @@ import itertools
 import sys
 import threading
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from common import connection, times
+from common import connection, metrics, times
+from common.database import RETRIED
 from orders.invariants import INVARIANTS
 from orders.product_workflows import update_product
 from tests.api.conftest import (  # noqa: F401 - fixtures
@@ -390,9 +390,14 @@ def outsider(database_settings, service_settings):
 
 
 @pytest.fixture
-def retries(caplog):
-    """`retries()` returns {errno: how many transactions the test made run again for it}."""
-    caplog.set_level("INFO", logger="common.database")
-    return lambda: dict(
-        Counter(record.args[0] for record in caplog.records if record.msg.startswith("transaction retried"))
-    )
+def retries():
+    """`retries()` returns {errno: how many attempts of the test InnoDB ended by it}."""
+
+    def counted():
+        name = "b2b_transaction_retries_total"
+        return {
+            errno: metrics.COUNTED.get_sample_value(name, {"cause": cause}) or 0 for errno, cause in RETRIED.items()
+        }
+
+    before = counted()
+    return lambda: {errno: count - before[errno] for errno, count in counted().items() if count > before[errno]}

@@ -13,7 +13,7 @@ from tests.system.services import connect
 APPLIED = (
     "applied 0001_schema.sql, 0002_search_rest.sql, 0003_search_entries.sql, 0004_key_etag.sql, 0005_finding.sql,"
     " 0006_search_characters.sql, 0007_operators.sql, 0008_events.sql,"
-    " 0009_jobs.sql."
+    " 0009_jobs.sql, 0010_job_runs.sql."
 )
 NOTHING = "nothing to apply."
 FILES = sorted((ROOT / "sql" / "migrations").glob("*.sql"))
@@ -108,6 +108,7 @@ INTERRUPTIONS = {
     "one of two tables filled": (5, 5),
     "one of two tables made": (7, 1),
     "index added": (8, 3),
+    "one table without its record": (9, 1),
 }
 
 
