@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import uuid
 
 import pytest
 
 from tests.system.conftest import Operator, Shop, wait_until
+from tests.system.raw_http import exchange
 from tests.system.services import Clients, Services, prepare
 
 REQUESTS = {  # of an orchestrated order: (service, route) in alphabetical order
@@ -15,6 +17,8 @@ REQUESTS = {  # of an orchestrated order: (service, route) in alphabetical order
     ("orders", "/orders"): 1,
     ("orders", "/orders/{order_id}/confirm"): 1,
 }
+
+SERVICE_LINE = re.compile(r"[0-9:]{8} (customers|orders) +\| ")  # as `make run` prints it
 
 
 def lines_of(text):
@@ -44,6 +48,8 @@ def test_one_search_shows_the_way_of_an_order_through_all_programs(stack, operat
     assert {way: ways.count(way) for way in ways} == REQUESTS
     assert len({line["request_id"] for line in lines}) == 1
     said = "".join(stack.log)
+    of_services = lines_of("".join(line.partition("| ")[2] for line in stack.log if SERVICE_LINE.match(line)))
+    assert {"customers", "orders"} <= {line["service"] for line in of_services}
     assert marked not in said
     assert operator.token not in said
 
@@ -55,6 +61,16 @@ def services(system_schema, tmp_path):
     prepare(services.environ)
     with services:
         yield services
+
+
+def test_request_that_is_no_http_has_a_line_without_a_word_of_it(services):
+    (answer,) = exchange(services.orders, b"\x16\x03\x01 marked\r\nmarked: marked\r\n\r\n")
+
+    services.orders_service.stop()
+    log = services.orders_service.log()
+    (line,) = [line for line in lines_of(log) if line["event"] == "request"]
+    assert (line["request_id"], line["status"], line["code"]) == (answer.request_id, 400, "invalid_request")
+    assert "marked" not in log
 
 
 def test_failure_has_mysqls_number_and_words_once_a_second(services, monkeypatch):

@@ -3,31 +3,40 @@
 import os
 import pathlib
 import signal
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.system.conftest import wait_until
+from tests.system.conftest import Operator, Shop, wait_until
 from tests.system.services import WORKERS, Services, prepare
 
 TOKENS = ("metrics-token-of-a-test-0123456789", "another-metrics-token-of-a-test-01")
 
 
 @pytest.fixture
-def orders(system_schema, tmp_path):
-    """Orders under gunicorn, with METRICS_TOKEN."""
+def services(system_schema, tmp_path):
+    """Customers and Orders, with METRICS_TOKEN."""
     services = Services({**os.environ, "DB_NAME": system_schema, "METRICS_TOKEN": ",".join(TOKENS)}, tmp_path)
     prepare(services.environ)
-    service = services.orders_service.start()
-    yield service
-    service.end()
+    with services:
+        yield services
+
+
+@pytest.fixture
+def orders(services):
+    return services.orders_service
+
+
+def ask(service, token):
+    return requests.get(f"{service.base}/metrics", headers={"Authorization": f"Bearer {token}"}, timeout=30)
 
 
 def scrape(service, token=TOKENS[0]):
     """Return ({(name, its labels): value of a counter}, the text)."""
-    response = requests.get(f"{service.base}/metrics", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    response = ask(service, token)
     assert response.status_code == 200
     counters = {
         (sample.name, frozenset(sample.labels.items())): sample.value
@@ -73,3 +82,35 @@ def test_counters_are_the_sum_of_both_workers_and_never_go_back(orders):
 
     assert orders.stop() == 0
     assert not folder.exists()
+
+
+def test_page_has_nothing_that_a_client_sent(services):
+    marked, marked_id = f"marked{uuid.uuid4().hex}"[:40], 987654321987
+    operator = Operator(services, "demo", "demo-password")
+    shop = Shop(operator)
+    operator.session.post(f"{services.customers}/auth/token", json={"username": marked, "password": marked})
+    operator.session.get(f"{services.customers}/customers", params={"search": f"{marked}@example.test"})
+    operator.session.get(f"{services.customers}/customers/{marked_id}", headers={"X-Request-ID": marked})
+    operator.session.get(f"{services.orders}/orders/{marked_id}", headers={"Authorization": f"Bearer {marked}"})
+    operator.session.request(marked.upper(), f"{services.orders}/orders")
+    headers = {"X-Idempotency-Key": marked, "X-Correlation-ID": marked}
+    order = operator.session.post(f"{services.orders}/orders", json=shop.order_request(), headers=headers)
+    assert order.status_code == 201
+
+    pages = [scrape(service)[1].lower() for service in services.both]
+
+    assert all('_requests_total{method="post"' in page for page in pages)
+    sent = {marked, str(marked_id), operator.token.lower(), shop.product["sku"], shop.customer["email"], *TOKENS}
+    assert [text for text in sent if text in "".join(pages)] == []
+
+
+def test_rotation_of_the_token_shuts_nobody_out(orders, services, monkeypatch):
+    def statuses():
+        return [ask(orders, token).status_code for token in (*TOKENS, "neither-of-them")]
+
+    before = statuses()
+    orders.stop()
+    monkeypatch.setitem(services.environ, "METRICS_TOKEN", ",".join(reversed(TOKENS)))
+    orders.start()
+
+    assert before == statuses() == [200, 200, 401]
