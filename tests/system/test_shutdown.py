@@ -25,10 +25,11 @@ def test_requests_that_run_and_wait_are_answered_and_the_service_ends(stack, tmp
             wait_until(lambda: waiting_for_a_row(watcher) == 4)
             service.process.terminate()
             client.rollback()
-            statuses = [answer.result().status_code for answer in answers]
+            responses = [answer.result() for answer in answers]
 
-        assert statuses == [201] * 4
+        assert [response.status_code for response in responses] == [201] * 4
         assert service.process.wait(30) == 0
+        assert [response.headers["X-Request-ID"] in service.log() for response in responses] == [True] * 4
 
 
 def waiting_for_a_row(watcher):
