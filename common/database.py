@@ -15,7 +15,7 @@ from typing import Any
 
 from mysql.connector import errors
 
-from common import metrics
+from common import logs, metrics
 from common.config import DatabaseSettings
 from common.connection import (
     CONNECT_TIMEOUT,
@@ -231,7 +231,7 @@ class Probe:
         except Exception as ex:  # noqa: BLE001 - whoever waits for the answer gets it
             cause = ex.__cause__ or ex
             errno = getattr(cause, "errno", None)
-            log.warning("probe failed: %s", getattr(cause, "msg", None) or type(cause).__name__)
+            log.warning("probe failed: %s", logs.words_of(cause))
             # What fails at once (refused, locked out, no connection free) is no server that hangs.
             if time.monotonic() < self._asked_at + PROBE_SECONDS:
                 self._silent_since = 0.0

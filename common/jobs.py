@@ -56,7 +56,7 @@ def main(service: str, jobs: dict[str, Job]) -> int:
     try:
         summary = run(service, jobs, sys.argv[1])
     except (Busy, DatabaseUnavailable) as ex:
-        why = getattr(ex.__cause__, "msg", ex.__cause__)
+        why = logs.words_of(ex.__cause__ or ex)
         print(f"{sys.argv[1]}: the database does not answer, or is too busy: {why}", file=sys.stderr)
         return EX_TEMPFAIL
     print(strict_json.dumps(summary).decode(), flush=True)

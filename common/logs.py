@@ -3,11 +3,11 @@
 import logging
 import sys
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
+from common import times
 from common.problems import InternalError
 
 # Of a request's line, in this order after time, level, event and service; null is what isn't known.
@@ -22,10 +22,6 @@ ONCE_IN_SECONDS = 1  # a failure of one kind
 log = logging.getLogger(__name__)
 
 
-def _to_json(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 class Formatter(JsonFormatter):
     """`{"time", "level", "event", "service"}`, and what the call gave as `extra`."""
 
@@ -34,16 +30,13 @@ class Formatter(JsonFormatter):
 
     def __init__(self):
         super().__init__(
-            ["asctime", "levelname", "message", "service"],
-            rename_fields={"asctime": "time", "levelname": "level", "message": "event"},
+            ["created", "levelname", "message", "service"],
+            rename_fields={"created": "time", "levelname": "level", "message": "event"},
         )
 
-    def formatTime(self, record, datefmt=None):  # noqa: N802 - the base class's name
-        """Return RFC 3339 with microseconds and Z."""
-        return _to_json(record.created)
-
     def process_log_record(self, log_data):
-        """Say whose line it is."""
+        """Say when in RFC 3339, and whose line it is."""
+        log_data["time"] = times.to_json(times.from_microseconds(round(log_data["time"] * 1e6)))
         log_data["service"] = self.service
         return log_data
 
@@ -63,7 +56,7 @@ def configure(service: str | None = None, stream: str = "stderr"):
 def log_request(status: int, **known: Any):
     """Log the one line of a request; `known` are fields of REQUEST."""
     # Not by a logger: its own part takes longer than all the rest of a line.
-    about = {"time": _to_json(time.time()), "level": "ERROR" if status >= 500 else "INFO", "event": "request"}
+    about = {"time": times.to_json(times.utc_now()), "level": "ERROR" if status >= 500 else "INFO", "event": "request"}
     line = {**about, "service": Formatter.service, **REQUEST, **known, "status": status}
     write(_FORMATTER.jsonify_log_record(line) + "\n")
 
@@ -91,5 +84,10 @@ def log_failure(request_id: str, code: str, cause: BaseException | None):
         _last_logged[kind] = now
         known = {"request_id": request_id, "code": code, "cause": None, "errno": errno, "detail": None}
         if cause is not None:
-            known |= {"cause": type(cause).__name__, "detail": getattr(cause, "msg", None) or str(cause)}
+            known |= {"cause": type(cause).__name__, "detail": words_of(cause)}
         log.error("failure", exc_info=cause if code == InternalError.code else None, extra=known)
+
+
+def words_of(cause: BaseException) -> str:
+    """Return what MySQL said, or what the error says of itself."""
+    return getattr(cause, "msg", None) or str(cause) or type(cause).__name__

@@ -128,7 +128,7 @@ def test_forgery_that_changes_nothing_is_accepted(orders_api, settings, make_tok
     assert post(orders_api, forge_token(make_token(), settings.jwt_secrets[0])).status_code == 201
 
 
-@pytest.mark.parametrize("token", ["abc", "a.b.c", "..", "é.é.é", "e30.e30.", "W" * 12_000 + ".e30.AA"], ids=len)
+@pytest.mark.parametrize("token", ["abc_", "a.b.c", "..", "é.é.é", "e30.e30.", "W" * 12_000 + ".e30.AA"], ids=len)
 def test_garbage_for_a_token_is_401(orders_api, refused, token):
     response = refused((401, "invalid_token"), post, orders_api, token)
 

@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 import requests
+from prometheus_client.parser import text_string_to_metric_families
 
 from common.config import load_database_settings
 from tests.conftest import connect as connect_with
@@ -65,6 +66,16 @@ class Service:
             return requests.get(self.base + path, timeout=30).status_code
         except requests.ConnectionError:
             return None
+
+    def metrics(self, token):
+        """Return the response of /metrics."""
+        return requests.get(f"{self.base}/metrics", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+
+    def scrape(self, token):
+        """Return the metric families of /metrics, as Prometheus would read them."""
+        response = self.metrics(token)
+        assert response.status_code == 200
+        return list(text_string_to_metric_families(response.text))
 
     def log(self):
         return self._log.read_text()

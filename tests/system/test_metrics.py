@@ -7,8 +7,6 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import requests
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.system.conftest import Operator, Shop, wait_until
 from tests.system.services import WORKERS, Services, prepare
@@ -30,21 +28,14 @@ def orders(services):
     return services.orders_service
 
 
-def ask(service, token):
-    return requests.get(f"{service.base}/metrics", headers={"Authorization": f"Bearer {token}"}, timeout=30)
-
-
 def scrape(service, token=TOKENS[0]):
-    """Return ({(name, its labels): value of a counter}, the text)."""
-    response = ask(service, token)
-    assert response.status_code == 200
-    counters = {
+    """Return {(name, its labels): value} of all counters."""
+    return {
         (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(response.text)
+        for family in service.scrape(token)
         if family.type in ("counter", "histogram")
         for sample in family.samples
     }
-    return counters, response.text
 
 
 def unmatched(counters):
@@ -64,7 +55,7 @@ def test_counters_are_the_sum_of_both_workers_and_never_go_back(orders):
         statuses = list(clients.map(lambda n: orders.get(f"/{n}-marked-path?marked=query"), range(200)))
     assert statuses == [404] * 200
 
-    first, text = scrape(orders, TOKENS[1])
+    first, text = scrape(orders, TOKENS[1]), orders.metrics(TOKENS[1]).text
     assert unmatched(first) == 200
     assert len([key for key in first if key[0] == "b2b_requests_total" and ("route", "unmatched") in key[1]]) == 1
     assert "marked" not in text
@@ -74,11 +65,11 @@ def test_counters_are_the_sum_of_both_workers_and_never_go_back(orders):
     wait_until(lambda: len(orders.workers()) == WORKERS + 1)
     for _ in range(10):
         orders.get("/nowhere")
-        again, text = scrape(orders)
+        again = scrape(orders)
         assert [key for key, value in first.items() if again[key] < value] == []
         first = again
     assert unmatched(first) == 210
-    wait_until(lambda: "b2b_workers_started 3.0" in scrape(orders)[1])
+    wait_until(lambda: "b2b_workers_started 3.0" in orders.metrics(TOKENS[0]).text)
 
     assert orders.stop() == 0
     assert not folder.exists()
@@ -97,7 +88,7 @@ def test_page_has_nothing_that_a_client_sent(services):
     order = operator.session.post(f"{services.orders}/orders", json=shop.order_request(), headers=headers)
     assert order.status_code == 201
 
-    pages = [scrape(service)[1].lower() for service in services.both]
+    pages = [service.metrics(TOKENS[0]).text.lower() for service in services.both]
 
     assert all('_requests_total{method="post"' in page for page in pages)
     sent = {marked, str(marked_id), operator.token.lower(), shop.product["sku"], shop.customer["email"], *TOKENS}
@@ -106,7 +97,7 @@ def test_page_has_nothing_that_a_client_sent(services):
 
 def test_rotation_of_the_token_shuts_nobody_out(orders, services, monkeypatch):
     def statuses():
-        return [ask(orders, token).status_code for token in (*TOKENS, "neither-of-them")]
+        return [orders.metrics(token).status_code for token in (*TOKENS, "neither-of-them")]
 
     before = statuses()
     orders.stop()

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 
 import pytest
 import requests
-from prometheus_client.parser import text_string_to_metric_families
 
 from common.metrics import COUNTED
 from tests.system.conftest import ROOT, free_ports, wait_until
@@ -26,11 +25,6 @@ class Scraped(Services):
         super().__init__({**os.environ, "DB_NAME": schema, "METRICS_TOKEN": TOKEN}, folder)
         self.second = Service("orders", free_ports(1)[0], self.environ, folder)
         self.both += (self.second,)
-
-    def scrape(self, service):
-        response = requests.get(f"{service.base}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30)
-        assert response.status_code == 200
-        return list(text_string_to_metric_families(response.text))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +75,7 @@ def prometheus(scraped, tmp_path_factory):
 
 def test_rules_and_dashboard_use_every_metric_that_there_is_and_no_other(scraped):
     # A counter is served from its first increase on.
-    families = [*COUNTED.collect(), *(family for service in scraped.both for family in scraped.scrape(service))]
+    families = [*COUNTED.collect(), *(family for service in scraped.both for family in service.scrape(TOKEN))]
     names = {f"{family.name}{'_total' * (family.type == 'counter')}" for family in families}
     series = names | {f"{family.name}_bucket" for family in families if family.type == "histogram"}
     panels = json.loads(DASHBOARD.read_text())["panels"]
