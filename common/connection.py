@@ -41,6 +41,9 @@ ER_TRANSACTION_ROLLBACK_DURING_COMMIT = 3101
 # The statement was ended: killed, or out of `max_execution_time`.
 _INTERRUPTED_ERRORS = frozenset({1317, 3024})
 
+# The server's disk is full.
+_DISK_ERRORS = frozenset({1021, 1026, 1114})
+
 # A transaction of ours takes some ten milliseconds, so 2 s is a queue of two hundred.
 # With every retry it is 8 s before `Busy`, which a client with a key may still repeat.
 LOCK_WAIT_SECONDS = 2
@@ -297,6 +300,6 @@ def _start_transaction(cursor: Cursor, lock: str | None) -> Cursor:
 
 def translated(ex: errors.Error) -> Exception:
     """Return the problem that a driver error means, or the error itself: a defect, a 500."""
-    if ex.errno in _CONNECTION_ERRORS | _MEMBER_ERRORS | READ_ONLY_ERRORS | _INTERRUPTED_ERRORS:
+    if ex.errno in _CONNECTION_ERRORS | _MEMBER_ERRORS | READ_ONLY_ERRORS | _INTERRUPTED_ERRORS | _DISK_ERRORS:
         return DatabaseUnavailable()
     return ex
