@@ -191,6 +191,17 @@ def test_commit_runs_again_only_where_the_group_says_that_it_rolled_back(
     assert (response.status_code, 5 - factory.stock_of(product["id"])) == outcome
 
 
+def test_log_says_of_each_server_why_it_is_not_used(make_orders_api, make_database, of_several, log_lines):
+    settings = dataclasses.replace(of_several, servers=(NOBODY, Server("localhost", 1)))
+
+    response = make_orders_api(database=make_database(settings=settings)).get("/products")
+
+    assert refusal(response) == (503, "database_unavailable")
+    (failure,) = log_lines("failure")
+    assert "127.0.0.1:1: " in failure["detail"]
+    assert "localhost:1: " in failure["detail"]
+
+
 def test_connections_go_along_with_whoever_finds_that_the_primary_is_another(make_database, of_several):
     database = make_database(settings=of_several)
     primary = database._primary

@@ -31,6 +31,7 @@ from aws import package
 from tests.conftest import run_module
 from tests.system.gateway import Gateway
 from tests.system.lambda_runtime import LambdaFunction
+from tests.system.mysql_group import Group
 from tests.system.mysql_server import OwnServer
 from tests.system.proxy import ScriptedProxy
 
@@ -160,6 +161,21 @@ def own_server(tmp_path_factory):
         start = server.run("start")
         assert start.returncode == 0, start.stderr
         yield server
+
+
+@pytest.fixture(scope="session")
+def shared_group(tmp_path_factory):
+    """A replication group of three servers, which wait for their majority longer than any test does."""
+    options = "--group-replication-unreachable-majority-timeout=600"
+    with Group(tmp_path_factory.mktemp("group") / "mysql", free_ports(3)[0], options) as group:
+        yield group
+
+
+@pytest.fixture
+def group(shared_group):
+    """The group, with all three members in it."""
+    shared_group.start()
+    return shared_group
 
 
 @pytest.fixture(autouse=True)

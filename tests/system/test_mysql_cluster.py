@@ -2,28 +2,11 @@
 
 import shutil
 
-import pytest
-
-from tests.system.conftest import free_ports, wait_until
-from tests.system.mysql_group import Group
+from tests.system.conftest import wait_until
 
 # What a member has received of its group since it joined.
 RECEIVED = """(SELECT received_transaction_set FROM performance_schema.replication_connection_status
                 WHERE channel_name = 'group_replication_applier')"""
-
-
-@pytest.fixture(scope="module")
-def group(tmp_path_factory):
-    """A group that waits for its majority longer than any test does."""
-    options = "--group-replication-unreachable-majority-timeout=600"
-    with Group(tmp_path_factory.mktemp("group") / "mysql", free_ports(3)[0], options) as group:
-        group.start()
-        yield group
-
-
-@pytest.fixture(autouse=True)
-def whole_group(group):
-    group.start()
 
 
 def rows(server):

@@ -3,24 +3,17 @@
 import pytest
 import requests
 
+from tests.conftest import run_module
 from tests.system.conftest import Operator, Warehouse, free_ports, wait_until
-from tests.system.mysql_group import Group
 from tests.system.services import Service, Services, prepare
 
 IN_A_ROW = 20  # answers, and so each worker's: which one takes a request is chance
 
 
-@pytest.fixture(scope="module")
-def group(tmp_path_factory):
-    with Group(tmp_path_factory.mktemp("group") / "mysql", free_ports(3)[0]) as group:
-        started = group.run("start")
-        assert started.returncode == 0, started.stderr
-        yield group
-
-
-@pytest.fixture(scope="module")
-def services(group, tmp_path_factory):
-    with Services({**group.environ, "DB_NAME": "b2b_group"}, tmp_path_factory.mktemp("services")) as services:
+@pytest.fixture
+def services(group, tmp_path):
+    environ = {**group.environ, **group.login("b2b", "b2b-development"), "DB_NAME": "b2b_group"}
+    with Services(environ, tmp_path) as services:
         prepare(services.environ)
         yield services
 
@@ -42,12 +35,25 @@ def test_who_only_reads_sees_an_order_that_was_made_after_a_switch(group, servic
         assert {ask(f"/products/{shop.product['id']}") for _ in range(IN_A_ROW)} == {200}
         old = group.primary()
         # Without a time limit, which would end connections: the old primary goes on answering reads.
-        with group.servers[old % 3].root() as cursor:
+        with group.server(old % 3 + 1).root() as cursor:
             cursor.execute("SELECT group_replication_set_as_primary(@@server_uuid)")
             cursor.fetchall()
-        with group.servers[old - 1].root() as cursor:
+        with group.server(old).root() as cursor:
             cursor.execute("LOCK TABLES b2b_group.orders READ")  # what it receives it can't apply: it stays behind
             order = wait_until(make_order)
             wait_until(lambda: {ask(f"/orders/{order['id']}") for _ in range(IN_A_ROW)} == {200})
     finally:
         reader.end()
+
+
+def test_commands_go_to_the_primary_which_isnt_the_first_in_the_list(group, services, tmp_path):
+    assert group.run("switch", "2").returncode == 0
+    environ = {**services.environ, "MYSQL_HOME": str(group.server(1).home)}  # which has the programs
+
+    client = group.server(1).run("client", **environ, stdin="SELECT @@port, @@GLOBAL.read_only")
+    migrated = run_module("sql.migrate", environ=environ)
+    backed_up = run_module("sql.backup", "backup", str(tmp_path / "b.sql.gz"), environ=environ)
+
+    assert client.stdout.splitlines()[1:] == [f"{group.server(2).port}\t0"], client.stderr
+    assert migrated.stdout == "Schema b2b_group: nothing to apply.\n", migrated.stderr
+    assert backed_up.returncode == 0, backed_up.stderr
