@@ -130,6 +130,7 @@ def log_lines(caplog, monkeypatch):
     """`log_lines(event)` returns the parsed lines of the log with that event, or all of them."""
     caplog.set_level(logging.INFO)
     requests = []
+    monkeypatch.setattr(logs, "_last_logged", {})  # else what another test met within the second is missing
     monkeypatch.setattr(logs, "write", requests.append)
 
     def lines(event=None):

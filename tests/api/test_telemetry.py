@@ -2,19 +2,11 @@
 
 import json
 
-import pytest
-
 from common import logs
 from common.problems import CustomersUnavailable
 from tests.factories import order_request, unique
 
 FIELDS = ["time", "level", "event", "service", *logs.REQUEST]
-
-
-@pytest.fixture(autouse=True)
-def first_of_its_kind(monkeypatch):
-    """What failed in another test doesn't count."""
-    monkeypatch.setattr(logs, "_last_logged", {})
 
 
 def test_line_says_what_was_done_by_whom_and_at_what_cost(orders_api, factory, log_lines):
