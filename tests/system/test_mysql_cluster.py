@@ -1,9 +1,18 @@
-"""sql/mysql-cluster: three servers of one replication group, and what it does when they are lost."""
+"""sql/mysql-cluster: three servers of one replication group, and what it does when they are lost; and the page."""
 
+import re
 import shutil
+import subprocess
 
 from tests.system.conftest import wait_until
+from tests.system.mysql_group import SCRIPT
+from tests.system.mysql_server import ROOT
+from tests.system.test_readme import examples
 
+PAGE = ROOT / "docs" / "replication.md"
+
+# What each machine has of its own.
+OWN_SETTINGS = {"server_id", "report_host", "group_replication_local_address", "group_replication_group_seeds"}
 # What a member has received of its group since it joined.
 RECEIVED = """(SELECT received_transaction_set FROM performance_schema.replication_connection_status
                 WHERE channel_name = 'group_replication_applier')"""
@@ -27,6 +36,11 @@ def gtids(server, what):
     """Return a set of transactions of a server on one line."""
     run = server.run("root", "-BNr", "-e", f"SELECT REPLACE({what}, '\\n', '')")
     return run.stdout.strip()
+
+
+def words(text):
+    """Return a text on one line, with its strings emptied."""
+    return re.sub(r"\s+", " ", re.sub(r"'[^'\n]*'", "''", text)).strip()
 
 
 def others(number):
@@ -55,6 +69,37 @@ def test_planned_switch_makes_the_named_member_the_primary(group):
     switch = group.run("switch", str(target))
 
     assert (switch.returncode, group.primary()) == (0, target), switch.stderr
+
+
+def test_commands_of_the_page_work(group):
+    commands = "\n".join(code for code, _ in examples(PAGE)).replace(".local/mysql-cluster", str(group.home))
+
+    shell = subprocess.run(
+        ["bash", "-euxc", commands.replace("mysql-cluster status", "mysql-cluster status || true")],
+        cwd=ROOT,
+        env=group.environ,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert shell.returncode == 0, shell.stdout + shell.stderr
+    assert "MySQL is stopped." in shell.stdout
+    assert sorted(group.states()) == ["PRIMARY ONLINE", "SECONDARY ONLINE", "SECONDARY ONLINE"]
+
+
+def test_settings_and_statements_of_the_page_are_those_of_the_script():
+    script = SCRIPT.read_text()
+    options = {line.replace("-", "_") for line in re.findall(r"--([\w-]+=[^\s\"]+)", script)}
+    settings = [line.replace(" ", "") for line in "".join(code for code, _ in examples(PAGE, "ini")).splitlines()]
+    known = words(script.replace("$2", "ON") + script.replace("$2", "OFF"))
+    statements = [words(text) for code, _ in examples(PAGE, "sql") for text in code.split(";") if text.strip()]
+
+    own = [line for line in settings if line.replace("-", "_") not in options]
+    assert {line.partition("=")[0] for line in own} == OWN_SETTINGS
+    assert len(settings) - len(own) > 15
+    assert [statement for statement in statements if statement not in known] == []
 
 
 def test_after_a_full_stop_the_group_starts_from_the_member_that_has_received_most(group):
@@ -94,7 +139,6 @@ def test_lost_majority_makes_no_second_group_and_force_goes_on_with_one(group):
     force = group.run("force", str(primary))
     alone = group.states()
     write(group, 21)
-    group.start()
 
     assert (early.returncode, early.stderr) == (
         1,
@@ -104,4 +148,4 @@ def test_lost_majority_makes_no_second_group_and_force_goes_on_with_one(group):
     assert f"member {primary} has lost the majority of its group" in start.stderr
     assert force.returncode == 0, force.stderr
     assert sorted(alone) == ["- DOWN", "- DOWN", "PRIMARY ONLINE"]
-    assert [rows(server)[-5:] for server in group.servers] == ["20,21"] * 3
+    assert rows(group.server(primary))[-5:] == "20,21"
