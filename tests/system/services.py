@@ -40,7 +40,7 @@ class Service:
         self.name = name
         self.port = port
         self.base = f"http://127.0.0.1:{port}"
-        self._environ = environ
+        self.environ = environ
         self._log = folder / f"{name}.{port}.log"
         self.process: Any = None  # until it is started
 
@@ -52,7 +52,7 @@ class Service:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "-c", "common/gunicorn_conf.py", "--bind", bind, app],
                 cwd=ROOT,
-                env=self._environ,
+                env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
