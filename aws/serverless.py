@@ -34,7 +34,7 @@ FORMS = {
     "CUSTOMERS_API_BASE": _HTTPS,
     "ORDERS_API_BASE": _HTTPS,
     "AWS_REGION": (r"[a-z]{2}(-[a-z]+)+-[0-9]", "a region, as eu-central-1"),
-    "DB_HOST": (r"[A-Za-z0-9.-]{1,253}", "a host name"),
+    "DB_HOST": (r"[][A-Za-z0-9.:,-]{1,999}", "a host name, or several with commas between them"),
     "CUSTOMERS_DB_USER": _USER,
     "ORDERS_DB_USER": _USER,
     "VPC_SUBNET_IDS": (r"subnet-[0-9a-f]+(,subnet-[0-9a-f]+)*", "subnet ids with commas between them"),

@@ -41,8 +41,8 @@ class Clients:
         self._token = Authenticator(settings).issue_token("bench", "operator", times.utc_now())
         self._names = (f"{os.getpid()}-{number}" for number in itertools.count())
         self._login = [
-            f"--mysql-host={database_settings.host}",
-            f"--mysql-port={database_settings.port}",
+            f"--mysql-host={database_settings.servers[0].host}",
+            f"--mysql-port={database_settings.servers[0].port}",
             f"--mysql-user={database_settings.user}",
             f"--mysql-password={database_settings.password}",
             f"--mysql-db={database_settings.name}",

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 DEVELOPMENT_JWT_SECRET = "development-only-jwt-secret-0123456789abcdef"
 DEVELOPMENT_SERVICE_TOKEN = "development-only-service-token-0123456789"
@@ -33,6 +34,10 @@ MIN_DISTINCT_IN_PASSWORD = 6
 MIN_SECRET_BYTES = 32
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_SERVER = re.compile(
+    r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?|([^][:\s]+)(?::([0-9]{1,5}))?|((?:[0-9A-Fa-f.]*:){2,7}[0-9A-Fa-f.]*)"
+)
 
 ONE_YEAR = 31_536_000  # seconds; longer windows are typing errors
 
@@ -66,12 +71,21 @@ class Settings:
         return bool(self.metrics_tokens) or self.app_env == "development"
 
 
+class Server(NamedTuple):
+    """Where a MySQL server listens."""
+
+    host: str
+    port: int
+
+    def __str__(self):
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
 @dataclass(frozen=True)
 class DatabaseSettings:
     """How to reach MySQL; the Lambda orchestrator has no use for it."""
 
-    host: str
-    port: int
+    servers: tuple[Server, ...]  # one, or the members of a replication group
     user: str
     password: str = field(repr=False)
     name: str
@@ -151,18 +165,18 @@ def load_database_settings(environ: Mapping[str, str], service: str = "") -> Dat
     development = _app_env(environ) == "development"
     # The private server's port and user stand only for it: whoever names a host has to say who logs in there.
     private = development and not environ.get("DB_HOST")
-    host = _text(environ, "DB_HOST", "127.0.0.1" if private else None)
+    port = _integer(environ, "DB_PORT", PRIVATE_MYSQL_PORT if private else 3306, 1, 65535)
+    servers = _servers(environ, "DB_HOST", "127.0.0.1" if private else None, port)
     account = f"{service.upper()}_DB" if service else "DB"
     is_shared = service != "" and not private and not environ.get(f"{account}_USER")
     if is_shared:
         account = "DB"
     settings = DatabaseSettings(
-        host=host,
-        port=_integer(environ, "DB_PORT", PRIVATE_MYSQL_PORT if private else 3306, 1, 65535),
+        servers=servers,
         user=_text(environ, f"{account}_USER", (f"b2b_{service}_api" if service else "b2b") if private else None),
         password=_text(environ, f"{account}_PASSWORD", DEVELOPMENT_DB_PASSWORD if development else None),
         name=_matching(environ, "DB_NAME", "b2b", r"[A-Za-z0-9_]{1,64}", "1 to 64 letters, digits or _"),
-        tls_ca=_tls_ca(environ, host, development),
+        tls_ca=_tls_ca(environ, servers, development),
         is_shared=is_shared,
     )
     if not development:
@@ -180,11 +194,11 @@ def _app_env(environ):
     return _matching(environ, "APP_ENV", "development", r"development|production", "development or production")
 
 
-def _tls_ca(environ, host, development):
+def _tls_ca(environ, servers, development):
     """Return the path in DB_TLS_CA, or None; in production a host elsewhere needs it, or an explicit DB_TLS=off."""
     path = environ.get("DB_TLS_CA")
     is_off = _matching(environ, "DB_TLS", "", r"(off)?", "off, or not set") == "off"
-    is_loopback = re.fullmatch(r"localhost|127(\.[0-9]{1,3}){3}|::1", host)
+    is_loopback = all(re.fullmatch(r"localhost|127(\.[0-9]{1,3}){3}|::1", server.host) for server in servers)
     if path and is_off:
         raise ConfigError("DB_TLS_CA and DB_TLS=off are both set; one of them says how MySQL is reached")
     if not (path or is_off or is_loopback or development):
@@ -256,6 +270,24 @@ def _networks(environ, name):
         return tuple(ipaddress.ip_network(text.strip()) for text in environ.get(name, "").split(",") if text.strip())
     except ValueError:
         raise ConfigError(f"{name} must be networks as 10.0.0.0/8, with commas between them") from None
+
+
+def _servers(environ, name, default, port):
+    servers = []
+    for text in _text(environ, name, default).split(","):
+        # An address of IPv6 may stand without brackets where it has no port.
+        match = _SERVER.fullmatch(text.strip())
+        if match is None:
+            raise ConfigError(
+                f"{name} must be hosts with commas between them, each with a port or without: a,b:3307,[::1]"
+            )
+        bracketed, its_port, plain, plain_port, bare = match.groups()
+        servers.append(Server(bracketed or plain or bare, int(its_port or plain_port or port)))
+    if len(set(servers)) < len(servers):
+        raise ConfigError(f"{name} names a server twice")
+    if not all(1 <= server.port <= 65535 for server in servers):
+        raise ConfigError(f"{name} must have ports from 1 to 65535")
+    return tuple(servers)
 
 
 def _base_url(environ, name, default):

@@ -1,6 +1,7 @@
 """One connection to MySQL: how it is opened, what is sent on it, when it is given up."""
 
 import contextlib
+import dataclasses
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from mysql.connector import errors
 from mysql.connector.connection_cext import CMySQLConnection
 
 from common import metrics
-from common.config import DatabaseSettings
+from common.config import DatabaseSettings, Server
 from common.problems import DatabaseUnavailable, IdempotencyKeyInFlight
 
 log = logging.getLogger(__name__)
@@ -23,11 +24,15 @@ with contextlib.suppress(errors.Error):
 
 # The connection, not the statement, is at fault: server gone or lost (2006, 2013, 2055),
 # unreachable (2002, 2003, 2005), shutting down (1053), idle too long (4031), killed (1317
-# with the connection, 3169), too many connections (1040), access lost (1045).
-_CONNECTION_ERRORS = frozenset({1040, 1045, 1053, 2002, 2003, 2005, 2006, 2013, 2026, 2055, 3169, 4031})
+# with the connection, 3169), too many connections (1040), access lost (1045), offline (3032: it left its group).
+_CONNECTION_ERRORS = frozenset({1040, 1045, 1053, 2002, 2003, 2005, 2006, 2013, 2026, 2055, 3032, 3169, 4031})
 
 # The server takes no writes: after a failover it may be the wrong one, and a new connection finds the right one.
-READ_ONLY_ERRORS = frozenset({1290, 1792, 1836})
+ER_OPTION_PREVENTS_STATEMENT = 1290
+READ_ONLY_ERRORS = frozenset({ER_OPTION_PREVENTS_STATEMENT, 1792, 1836})
+
+# COMMIT's answer where the group refused the transaction: it is rolled back for certain.
+ER_TRANSACTION_ROLLBACK_DURING_COMMIT = 3101
 
 # The statement was ended: killed, or out of `max_execution_time`.
 _INTERRUPTED_ERRORS = frozenset({1317, 3024})
@@ -37,6 +42,7 @@ _INTERRUPTED_ERRORS = frozenset({1317, 3024})
 LOCK_WAIT_SECONDS = 2
 MAX_EXECUTION_MS = 5_000  # plain SELECTs only, by MySQL's own rule
 CONNECT_TIMEOUT = 3  # seconds
+MEMBER_TIMEOUT = 1  # seconds for each of several servers: a request asks all of them within its time
 READ_TIMEOUT = 10  # seconds: longer than any statement may take by the two limits above
 
 Row = dict[str, Any]  # one of a table: its columns by name
@@ -87,10 +93,9 @@ class Cursor:
 
 
 def driver_options(settings: DatabaseSettings) -> dict[str, Any]:
-    """Return the driver's options by which a server is reached and logged in at; which schema isn't among them."""
+    """Return the driver's options by which the first server is reached and logged in at; without a schema."""
     options: dict[str, Any] = {
-        "host": settings.host,
-        "port": settings.port,
+        **settings.servers[0]._asdict(),
         "user": settings.user,
         "password": settings.password,
         # Without it a C extension that fails to load means, in silence, a driver that is four times slower.
@@ -101,10 +106,77 @@ def driver_options(settings: DatabaseSettings) -> dict[str, Any]:
     return options
 
 
+class Primary:
+    """The server that takes writes: the only one, or the member of a group that this process found last.
+
+    After a switch the old one may answer reads for ever, so no connection stays with a server that isn't `current`.
+    """
+
+    def __init__(self, servers: Sequence[Server]):
+        self._servers = servers  # in the order in which they are asked: the one found last is the first
+        self.is_one_of_several = len(servers) > 1
+        self.current: Server | None = None if self.is_one_of_several else servers[0]
+
+    def connect(self, options: dict[str, Any]) -> tuple[Server, Any]:
+        """Return (server, the driver's connection to it), or raise the driver's error.
+
+        Of several servers, those are passed over that can't be reached or take no writes.
+        """
+        if not self.is_one_of_several:
+            return self._servers[0], mysql.connector.connect(**options)
+        failures: list[str] = []
+        errno = None
+        for server in self._servers:
+            try:
+                driver: Any = mysql.connector.connect(
+                    **options | server._asdict() | {"connection_timeout": MEMBER_TIMEOUT}
+                )
+                if not is_read_only(Cursor(driver)):
+                    self._servers = (server, *(other for other in self._servers if other != server))
+                    self.current = server
+                    return server, driver
+                driver.close()
+                failures.append(f"{server} takes no writes")
+                errno = errno or ER_OPTION_PREVENTS_STATEMENT
+            except errors.Error as ex:
+                if ex.errno not in _CONNECTION_ERRORS:
+                    raise
+                failures.append(f"{server}: {ex.msg}")
+                errno = errno or ex.errno
+        raise errors.DatabaseError("; ".join(failures), errno=errno)
+
+    def forget(self, server: Server | None):
+        """Let every connection find the primary anew, if there are several servers: this one takes no writes."""
+        if self.is_one_of_several and self.current == server:
+            self.current = None
+
+
+def at_primary(settings: DatabaseSettings) -> DatabaseSettings:
+    """Return settings with that server alone, for a program of another project; raise the driver's error."""
+    primary = Primary(settings.servers)
+    if primary.is_one_of_several:
+        _, driver = primary.connect(driver_options(settings))
+        driver.close()
+    return dataclasses.replace(settings, servers=(primary.current,))
+
+
+def is_read_only(cursor: Cursor) -> bool:
+    """Return whether the server takes no writes; innodb_read_only is how a replica of Aurora says it."""
+    cursor.execute(
+        """
+        SELECT @@GLOBAL.read_only OR @@GLOBAL.innodb_read_only OR @@GLOBAL.transaction_read_only AS is_read_only
+        """
+    )
+    (row,) = cursor.fetchall()
+    return bool(row["is_read_only"])
+
+
 class Connection:
     """The driver's, opened when it is first needed, and kept; one thread at a time has it."""
 
-    def __init__(self, settings: DatabaseSettings, connect_timeout: int, read_timeout: int):
+    def __init__(self, settings: DatabaseSettings, primary: Primary, connect_timeout: int, read_timeout: int):
+        self._primary = primary
+        self._server: Server | None = None  # where it is connected
         self._options = driver_options(settings) | {
             "database": settings.name,
             "autocommit": True,
@@ -151,10 +223,16 @@ class Connection:
         return self.read(_start_transaction, lock)
 
     def commit(self):
-        """Commit, or raise `DatabaseUnavailable`: the outcome is unknown then."""
+        """Commit, or raise `DatabaseUnavailable`: the outcome is unknown then.
+
+        ER_TRANSACTION_ROLLBACK_DURING_COMMIT alone is raised as it is: nothing was committed.
+        """
         try:
-            self._open().cmd_query("COMMIT")
+            # On the connection of `begin`, whichever server is the primary by now.
+            self._driver.cmd_query("COMMIT")
         except BaseException as ex:
+            if getattr(ex, "errno", None) == ER_TRANSACTION_ROLLBACK_DURING_COMMIT:
+                raise
             metrics.of(metrics.TRANSACTIONS, "unknown").inc()
             self.drop()
             raise DatabaseUnavailable() from ex
@@ -175,6 +253,11 @@ class Connection:
             except Exception:  # noqa: BLE001 - whatever it is, closing the connection makes the server do it
                 self.drop()
 
+    def leave(self):
+        """Close it, and let all connections find the primary anew: its server takes no writes."""
+        self._primary.forget(self._server)
+        self.drop()
+
     def drop(self):
         """Close it; the next use opens another."""
         driver, self._driver = self._driver, None
@@ -185,9 +268,11 @@ class Connection:
                 log.debug("closing a broken connection failed", exc_info=True)
 
     def _open(self) -> CMySQLConnection:
+        if self._server != self._primary.current:
+            self.drop()
         if self._driver is None:
             try:
-                self._driver = mysql.connector.connect(**self._options)
+                self._server, self._driver = self._primary.connect(self._options)
             except errors.Error as ex:
                 raise DatabaseUnavailable() from ex
         return self._driver

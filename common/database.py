@@ -19,23 +19,32 @@ from common import logs, metrics
 from common.config import DatabaseSettings
 from common.connection import (
     CONNECT_TIMEOUT,
+    ER_TRANSACTION_ROLLBACK_DURING_COMMIT,
     READ_ONLY_ERRORS,
     READ_TIMEOUT,
     Args,
     Connection,
     Cursor,
+    Primary,
     Result,
     Row,
+    is_read_only,
     translated,
 )
 from common.problems import Busy, DatabaseUnavailable, Problem
 
 log = logging.getLogger(__name__)
 
-# InnoDB's own words for "run the whole transaction again".
+# InnoDB's own words for "run the whole transaction again", and a replication group's.
 ER_LOCK_WAIT_TIMEOUT = 1205
 ER_LOCK_DEADLOCK = 1213
-RETRIED = {ER_LOCK_DEADLOCK: "deadlock", ER_LOCK_WAIT_TIMEOUT: "lock_timeout"}
+RETRIED = {
+    ER_LOCK_DEADLOCK: "deadlock",
+    ER_LOCK_WAIT_TIMEOUT: "lock_timeout",
+    ER_TRANSACTION_ROLLBACK_DURING_COMMIT: "group_rollback",
+}
+# Where there are several servers, another one takes what this one refused.
+RETRIED_ELSEWHERE = dict.fromkeys(READ_ONLY_ERRORS, "read_only")
 ER_DUP_ENTRY = 1062
 # No schema or table, or no right on it: rights come with it (sql/grants.py).
 NO_SCHEMA_ERRORS = frozenset({1044, 1049, 1142, 1146})
@@ -91,20 +100,22 @@ class Database:
         self._settings = settings
         self._sleep = sleep
         self._jitter = jitter
+        self._primary = Primary(settings.servers)
+        self._retried = RETRIED | (RETRIED_ELSEWHERE if self._primary.is_one_of_several else {})
         # The last one back is the first one out: no more are opened than are used at once.
-        self._idle = [Connection(settings, CONNECT_TIMEOUT, READ_TIMEOUT) for _ in range(connections)]
+        self._idle = [Connection(settings, self._primary, CONNECT_TIMEOUT, READ_TIMEOUT) for _ in range(connections)]
         self._permits: queue.SimpleQueue[None] = queue.SimpleQueue()  # one for each that is idle
         for _ in self._idle:
             self._permits.put(None)
-        self.probe = Probe(settings)
+        self.probe = Probe(settings, self._primary)
         self.spent = Spent()
 
     def transact(self, fn: Callable[[Cursor, *Args], Result], *args: *Args, lock: str | None = None) -> Result:
         """Run `fn(tx, *args)` in one transaction and return what it returns.
 
-        `fn` runs again, at most three times, after a deadlock or a lock wait that was
-        too long; then `Busy` is raised. Anything that `fn` raises rolls back. A failed
-        COMMIT is never retried: its outcome is unknown, and `DatabaseUnavailable` says so.
+        `fn` runs again, at most three times, after a deadlock, a lock wait that was too long, or a
+        group's refusal; then `Busy` is raised. Anything that `fn` raises rolls back. A COMMIT without an
+        answer is never retried: its outcome is unknown, and `DatabaseUnavailable` says so.
 
         `lock` is held from before the first attempt until after the last, see `Connection.begin`.
         """
@@ -113,30 +124,33 @@ class Database:
         with self._lend(lock) as connection:
             for attempt in range(MAX_ATTEMPTS):
                 self.spent.retries += attempt > 0
-                tx = connection.begin(lock)
                 try:
-                    result = fn(tx, *args)
+                    return self._attempt(connection, lock, fn, *args)
                 except errors.Error as ex:
-                    if ex.errno in READ_ONLY_ERRORS:
-                        connection.drop()
-                    else:
-                        connection.roll_back()
-                    if ex.errno not in RETRIED:
-                        metrics.of(metrics.TRANSACTIONS, "rolled_back").inc()
+                    if ex.errno not in self._retried:
                         raise translated(ex) from ex
-                    metrics.of(metrics.RETRIES, RETRIED[ex.errno]).inc()
+                    metrics.of(metrics.RETRIES, self._retried[ex.errno]).inc()
                     cause = ex
-                except BaseException:
-                    connection.roll_back()
-                    metrics.of(metrics.TRANSACTIONS, "rolled_back").inc()
-                    raise
-                else:
-                    connection.commit()
-                    return result
                 if attempt + 1 < MAX_ATTEMPTS:
                     self._sleep(self._jitter(0, BACKOFF_BASE_SECONDS * 2**attempt))
         metrics.of(metrics.TRANSACTIONS, "busy").inc()
         raise Busy() from cause
+
+    def _attempt(self, connection, lock, fn, *args):
+        tx = connection.begin(lock)
+        try:
+            result = fn(tx, *args)
+        except BaseException as ex:
+            errno = getattr(ex, "errno", None)
+            if errno in READ_ONLY_ERRORS:
+                connection.leave()
+            else:
+                connection.roll_back()
+            if errno not in self._retried:
+                metrics.of(metrics.TRANSACTIONS, "rolled_back").inc()
+            raise
+        connection.commit()
+        return result
 
     def read(self, fn: Callable[[Cursor, *Args], Result], *args: *Args) -> Result:
         """Run `fn(cursor, *args)`, plain reads only, each in a transaction of its own."""
@@ -145,7 +159,7 @@ class Database:
 
     def inspect(self, fn: Callable[[Cursor], Result]) -> Result:
         """Run `fn(cursor)`, plain reads only, on one snapshot and for as long as they take; no call waits for it."""
-        connection = Connection(self._settings, CONNECT_TIMEOUT, INSPECT_TIMEOUT)
+        connection = Connection(self._settings, self._primary, CONNECT_TIMEOUT, INSPECT_TIMEOUT)
         try:
             return connection.read(_on_one_snapshot, fn)
         finally:
@@ -172,6 +186,8 @@ class Database:
             self.spent.seconds += time.perf_counter() - started
 
     def _take(self) -> Connection:
+        if self._primary.is_one_of_several:
+            self.probe.ask()  # once a second, whether the primary still is one
         if self.probe.is_unanswered():
             self.probe.ask()  # again, or nobody would find out that the database is back
             raise DatabaseUnavailable() from TimeoutError("the probe has no answer")
@@ -201,8 +217,9 @@ class Probe:
     order that waits for a row is no dead MySQL.
     """
 
-    def __init__(self, settings: DatabaseSettings):
-        self.connection = Connection(settings, PROBE_SECONDS, PROBE_SECONDS)
+    def __init__(self, settings: DatabaseSettings, primary: Primary):
+        self._primary = primary
+        self.connection = Connection(settings, primary, PROBE_SECONDS, PROBE_SECONDS)
         self._lock = threading.Lock()
         self._answer: Future[Row] | None = None  # to the latest question
         self._asked_at = 0.0
@@ -228,6 +245,10 @@ class Probe:
     def _ask(self, answer):
         try:
             state = self.connection.read(select_state)
+            if state["is_read_only"]:
+                self.connection.leave()
+                if self._primary.is_one_of_several:
+                    state = self.connection.read(select_state)
         except Exception as ex:  # noqa: BLE001 - whoever waits for the answer gets it
             cause = ex.__cause__ or ex
             errno = getattr(cause, "errno", None)
@@ -243,23 +264,17 @@ class Probe:
                 answer.set_exception(problem if errno else ex)
         else:
             self._silent_since = 0.0
-            if state["is_read_only"]:
-                self.connection.drop()  # after a failover it may be the wrong server's
             answer.set_result(state)
 
 
 def select_state(cursor: Cursor) -> Row:
     """Return {is_read_only, has_schema}: whether the server takes changes, and has what SCHEMA_VERSION brings."""
-    # dbmate keeps the table; innodb_read_only is how a replica of Aurora says it.
+    # dbmate keeps the table.
     cursor.execute(
-        """
-        SELECT @@GLOBAL.read_only OR @@GLOBAL.innodb_read_only OR @@GLOBAL.transaction_read_only AS is_read_only,
-               EXISTS (SELECT 1 FROM schema_migrations WHERE version = %s) AS has_schema
-        """,
-        (SCHEMA_VERSION,),
+        "SELECT EXISTS (SELECT 1 FROM schema_migrations WHERE version = %s) AS has_schema", (SCHEMA_VERSION,)
     )
     (row,) = cursor.fetchall()
-    return row
+    return {"is_read_only": is_read_only(cursor), **row}
 
 
 def placeholders(values: Collection[Any]) -> str:

@@ -25,6 +25,7 @@ from mysql.connector import errors
 
 from common import config
 from common.config import DatabaseSettings
+from common.connection import at_primary
 from common.database import SCHEMA_VERSION, Database
 from orders import jobs
 from sql.migrate import ROOT, grant_rights, open_connection
@@ -52,8 +53,7 @@ COUNTED = ("customers", "products", "orders", "events")
 def running(settings: DatabaseSettings, command: str, *options: str, **pipes: Any) -> Iterator[Any]:
     """Run sql/mysql-server's `client` or `dump` on that database to its end; SystemExit if it fails."""
     database = {
-        "DB_HOST": settings.host,
-        "DB_PORT": str(settings.port),
+        "DB_HOST": str(settings.servers[0]),
         "DB_USER": settings.user,
         "DB_PASSWORD": settings.password,
         "DB_PASSWORD_FILE": "",
@@ -227,9 +227,9 @@ def main(arguments: list[str]):
     with config.exit_on_error():
         settings = config.load_database_settings(environ)
     try:
-        {"backup": backup, "restore": restore, "verify": verify}[command](pathlib.Path(name), settings)
+        {"backup": backup, "restore": restore, "verify": verify}[command](pathlib.Path(name), at_primary(settings))
     except errors.Error as ex:
-        raise SystemExit(f"backup: MySQL at {settings.host}:{settings.port} says: {ex.msg}") from ex
+        raise SystemExit(f"backup: MySQL at {', '.join(map(str, settings.servers))} says: {ex.msg}") from ex
     except OSError as ex:
         raise SystemExit(f"backup: {ex}") from ex
 

@@ -21,7 +21,7 @@ import mysql.connector
 from mysql.connector import errors
 
 from common import config
-from common.connection import driver_options
+from common.connection import at_primary, driver_options
 from sql.grants import GRANTS
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -85,7 +85,7 @@ def dbmate_environment(settings: config.DatabaseSettings) -> dict[str, str]:
         "wait_timeout": "60",  # seconds until MySQL ends the session of a client that vanished
     }
     login = f"{quote(settings.user, safe='')}:{quote(settings.password, safe='')}"
-    address = f"mysql://{login}@{settings.host}:{settings.port}/{settings.name}?{urlencode(options)}"
+    address = f"mysql://{login}@{settings.servers[0]}/{settings.name}?{urlencode(options)}"
     # In the environment, where other users of the machine can't read the password.
     environ = {**os.environ, "DATABASE_URL": address}
     if settings.tls_ca:
@@ -152,9 +152,9 @@ def main():
     if not dbmate_path().exists():
         raise SystemExit("migrate: dbmate is missing; run make, or npm ci --ignore-scripts")
     try:
-        migrate(settings)
+        migrate(at_primary(settings))
     except errors.Error as ex:
-        raise SystemExit(f"migrate: MySQL at {settings.host}:{settings.port} says: {ex.msg}") from ex
+        raise SystemExit(f"migrate: MySQL at {', '.join(map(str, settings.servers))} says: {ex.msg}") from ex
 
 
 if __name__ == "__main__":

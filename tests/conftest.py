@@ -114,7 +114,7 @@ def service_databases(service_settings):
 def silent_settings(database_settings):
     """Settings of a server that takes connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield dataclasses.replace(database_settings, host="127.0.0.1", port=server.getsockname()[1])
+        yield dataclasses.replace(database_settings, servers=(config.Server(*server.getsockname()),))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from common.config import Server
 from common.database import Database
 from tests.contract_client import refusal
 from tests.factories import order_request, unique
@@ -81,7 +82,9 @@ def test_connection_killed_between_requests_costs_nothing(make_orders_api, make_
     assert factory.stock_of(product["id"]) == 6
 
 
-@pytest.mark.parametrize("changes", [{"port": 1}, {"password": "wrong"}], ids=["unreachable", "locked out"])
+@pytest.mark.parametrize(
+    "changes", [{"servers": (Server("127.0.0.1", 1),)}, {"password": "wrong"}], ids=["unreachable", "locked out"]
+)
 @pytest.mark.parametrize(("method", "path"), [("GET", "/products"), ("GET", "/products/1"), ("POST", "/products")])
 def test_database_that_lets_nobody_in_is_503(make_orders_api, make_database, database_settings, changes, method, path):
     database = make_database(settings=dataclasses.replace(database_settings, **changes))

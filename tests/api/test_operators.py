@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from common.auth import Caller
+from common.config import Server
 from common.current_operators import CurrentOperators
 from common.problems import DatabaseUnavailable, InvalidCredentials
 from customers import operator_store, operator_workflows
@@ -264,7 +265,9 @@ def test_what_is_known_of_operators_is_at_most_a_minute_old(make_database, datab
     operators = CurrentOperators(make_database(), lambda: clock().timestamp())
     ended, good = (Caller("operatorToken", factory.make_operator(PASSWORD)) for _ in range(2))
     operators.require_current(good)
-    operators._database = make_database(settings=dataclasses.replace(database_settings, port=1))
+    operators._database = make_database(
+        settings=dataclasses.replace(database_settings, servers=(Server("127.0.0.1", 1),))
+    )
 
     clock.advance(seconds=60)
     operators.require_current(ended)

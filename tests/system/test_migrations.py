@@ -82,8 +82,8 @@ def test_failure_is_one_line_without_the_password(environ, schema, cursor, datab
     cursor.execute(f"CREATE DATABASE {schema}")
     login = {
         "APP_ENV": "development",
-        "DB_HOST": database_settings.host,
-        "DB_PORT": str(database_settings.port),
+        "DB_HOST": database_settings.servers[0].host,
+        "DB_PORT": str(database_settings.servers[0].port),
         "DB_USER": database_settings.user,
         "DB_PASSWORD": database_settings.password,
         **change,

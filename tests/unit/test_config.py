@@ -174,7 +174,7 @@ def test_service_with_an_account_needs_a_password_for_it(password, said):
 
 @pytest.mark.parametrize(("environ", "port"), [({}, 23306), (PRODUCTION_DATABASE, 3306)])
 def test_port_is_the_private_servers_only_without_a_host(environ, port):
-    assert load_database_settings(environ).port == port
+    assert load_database_settings(environ).servers[0].port == port
 
 
 def test_secrets_are_not_in_the_repr():
@@ -213,10 +213,47 @@ def test_file_that_gives_no_secret_is_named(tmp_path, content, name, others, sai
     assert message_of(load_settings, others | {"SERVICE_TOKEN_FILE": str(tmp_path / name)}) == said
 
 
+# --- which MySQL -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "servers"),
+    {
+        "db": [("db", 3306)],
+        "::1": [("::1", 3306)],
+        "db:3307": [("db", 3307)],
+        "db1,db2:3307, [::1]:3308,[::2]": [("db1", 3306), ("db2", 3307), ("::1", 3308), ("::2", 3306)],
+    }.items(),
+)
+def test_members_of_a_group_are_listed_with_their_ports(text, servers):
+    settings = load_database_settings(PRODUCTION_DATABASE | {"DB_HOST": text})
+
+    assert list(settings.servers) == servers
+    assert [str(server) for server in settings.servers][-1] in ("db:3306", "[::1]:3306", "db:3307", "[::2]:3306")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    {
+        "db1,,db2": "DB_HOST must be hosts with commas between them",
+        "db1,": "DB_HOST must be hosts with commas between them",
+        ",": "DB_HOST must be hosts with commas between them",
+        "db1:": "DB_HOST must be hosts with commas between them",
+        "[::1": "DB_HOST must be hosts with commas between them",
+        "mysql://db1": "DB_HOST must be hosts with commas between them",
+        "db1:0": "DB_HOST must have ports from 1 to 65535",
+        "db1:65536": "DB_HOST must have ports from 1 to 65535",
+        "db1,db2,db1:3306": "DB_HOST names a server twice",
+    }.items(),
+)
+def test_list_with_an_empty_a_doubled_or_a_bent_entry_is_refused(text, said):
+    assert message_of(load_database_settings, PRODUCTION_DATABASE | {"DB_HOST": text}).startswith(said)
+
+
 # --- TLS to MySQL ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("host", ["db", "10.0.0.1", "127.0.0.1.example", "localhost.example"])
+@pytest.mark.parametrize("host", ["db", "10.0.0.1", "127.0.0.1.example", "localhost.example", "127.0.0.1,db"])
 def test_production_verifies_a_server_elsewhere_or_says_that_it_does_not(host):
     environ = PRODUCTION_DATABASE | {"DB_HOST": host, "DB_TLS": ""}
 
@@ -228,7 +265,7 @@ def test_production_verifies_a_server_elsewhere_or_says_that_it_does_not(host):
     assert (verified.tls_ca, unverified.tls_ca) == (certifi.where(), None)
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1"])
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1", "127.0.0.1:3307,[::1]"])
 def test_server_on_this_machine_needs_no_certificate(host):
     assert load_database_settings(PRODUCTION_DATABASE | {"DB_HOST": host, "DB_TLS": ""}).tls_ca is None
 
