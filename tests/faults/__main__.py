@@ -1,4 +1,4 @@
-"""The campaign: `python -m tests.faults [--only=NAME,NAME] [--seconds=20]` prints a table; its status says violations.
+"""The campaign: `python -m tests.faults [--only=NAME,NAME] [--seconds=20] [--alone]` prints a table; its status says violations.
 
 It is `make faults`. It runs in a mount namespace of its own where that is allowed, for the fault that fills a disk.
 """
@@ -19,6 +19,7 @@ from tests.faults.clients import Load
 from tests.faults.faults import FAULTS
 from tests.faults.world import Alone, World, unpack_function
 from tests.system.conftest import free_ports
+from tests.system.mysql_group import Group
 from tests.system.mysql_server import OwnServer
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -31,6 +32,7 @@ def main():
     parser = argparse.ArgumentParser(prog="faults")
     parser.add_argument("--only", default="", help=f"some of {','.join(FAULTS)}")
     parser.add_argument("--seconds", type=int, default=20, help="how long each lasts")
+    parser.add_argument("--alone", action="store_true", help="one database server instead of a group")
     options = parser.parse_args()
     chosen = [name for name in options.only.split(",") if name] or list(FAULTS)
     if unknown := set(chosen) - FAULTS.keys():
@@ -44,7 +46,7 @@ def main():
     try:
         with ExitStack() as running:
             folder = pathlib.Path(running.enter_context(tempfile.TemporaryDirectory(prefix="b2b-faults-")))
-            world = start(running, folder)
+            world = start(running, folder, not options.alone)
             for name in chosen:
                 if (row := try_fault(world, name, options.seconds)) is not None:
                     rows.append(row)
@@ -54,13 +56,17 @@ def main():
     return any(row.violations for row in rows)
 
 
-def start(running, folder):
-    """Start everything."""
+def start(running, folder, is_group):
+    """Start everything, on a group of three servers or on one."""
     print("Starting …", flush=True)
-    group = running.enter_context(OwnServer(folder / "mysql", free_ports(1)[0]))
+    ports = free_ports(3)
+    if is_group:
+        group = running.enter_context(Group(folder / "mysql", ports[0]))
+    else:
+        group = Alone(running.enter_context(OwnServer(folder / "mysql", ports[0])))
     started = group.run("start")
     assert started.returncode == 0, started.stderr
-    world = running.enter_context(World(Alone(group), unpack_function(folder), folder))
+    world = running.enter_context(World(group, unpack_function(folder), folder))
     with Load(world.account, world.clients):  # what is slow the first time is no fault's
         time.sleep(WARM_UP)
     return world
