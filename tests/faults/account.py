@@ -2,11 +2,13 @@
 
 import json
 import random
+import re
 import subprocess
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import requests
@@ -43,7 +45,7 @@ class Answer(NamedTuple):
     start: float
     end: float
     status: int | None = None
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = {}  # noqa: RUF012 - of a NamedTuple, whose defaults nobody changes
     content: bytes = b""
 
     @property
@@ -89,10 +91,12 @@ class Account:
     touched: set[int] = field(default_factory=set)
     resolved: int = 0  # requests whose outcome was unknown first
     violations: list[str] = field(default_factory=list)
+    began_at: str = ""
 
     def begin(self):
         """Forget what belongs to the fault before."""
         self.answers, self.writes, self.touched, self.resolved, self.violations = [], [], set(), 0, []
+        self.began_at = datetime.now(UTC).isoformat()
 
     def settle(self, request, content):
         """Write down a success, or compare it with that of the same request; return the order's id, if it is one."""
@@ -127,7 +131,7 @@ class Account:
         for reader in readers:
             reader.read_to_end()
         self._check_feed(world, readers)
-        self._check_answers(allowed)
+        self._check_answers(world, allowed)
         try:
             verify(world.environ)
         except (AssertionError, subprocess.TimeoutExpired) as ex:
@@ -139,13 +143,14 @@ class Account:
             except requests.RequestException:
                 self.violations.append(f"{instance.name} on {instance.port} doesn't answer")
 
-    def _check_answers(self, allowed):
+    def _check_answers(self, world, allowed):
         wrong = Counter()
         for answer in self.answers:
             if answer.status is None or is_of_gateway(answer) or (answer.status, answer.code) in OF_NGINX:
                 continue
             if answer.status in (401, 500) and answer.code not in allowed:
-                wrong[f"{answer.method} {answer.path}: {answer.status} {answer.code}"] += 1
+                name = re.sub("[0-9]+", "N", answer.path)
+                wrong[f"{answer.method} {name}: {answer.status} {answer.code}"] += 1
             body = parse_body(answer.headers.get("content-type", ""), answer.content)
             path = answer.path.partition("?")[0]
             try:
@@ -153,6 +158,8 @@ class Account:
             except Exception as ex:  # noqa: BLE001 - whatever an answer breaks
                 wrong[f"{answer.method} {path}: {answer.status} {ex!r}"[:500]] += 1
         self._add(f"{count} times {text}" for text, count in wrong.items())
+        if any(answer.status == 500 for answer in self.answers):
+            self._add(world.tracebacks(self.began_at))
 
     def _check_replays(self, world):
         """Send some requests once more, and compare; look at each order that was touched."""
@@ -183,7 +190,7 @@ class Account:
         lines: dict[int, dict[int, int]] = {}
         for order_id, status, product_id, qty in world.query(
             "SELECT o.id, o.status, i.product_id, i.qty FROM orders AS o LEFT JOIN order_items AS i"
-            " ON i.order_id = o.id WHERE o.customer_id IN (%s)" % ",".join(map(str, world.customer_ids))
+            f" ON i.order_id = o.id WHERE o.customer_id IN ({','.join(map(str, world.customer_ids))})"
         ):
             orders[order_id] = status
             lines.setdefault(order_id, {})[product_id] = qty

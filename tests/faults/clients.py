@@ -197,6 +197,7 @@ class Load:
     def __init__(self, account, callers, is_doubling=False):
         self.account = account
         self.is_doubling = is_doubling
+        self.resolve_seconds = RESOLVE_SECONDS
         self._stopped = threading.Event()
         self._callers = callers
         self._threads = [threading.Thread(target=self._run, args=(caller,), daemon=True) for caller in callers]
@@ -211,9 +212,9 @@ class Load:
     def __exit__(self, kind, *exception):
         self._stopped.set()
         for caller in self._callers:
-            caller.deadline = time.monotonic() + (RESOLVE_SECONDS if kind is None else 0)
+            caller.deadline = time.monotonic() + (self.resolve_seconds if kind is None else 0)
         if kind is None:
-            ends = time.monotonic() + RESOLVE_SECONDS + sum(TIMEOUT)
+            ends = time.monotonic() + self.resolve_seconds + sum(TIMEOUT)
             for thread in self._threads:
                 thread.join(max(0, ends - time.monotonic()))
                 if thread.is_alive():

@@ -17,6 +17,7 @@ from tests.system.conftest import ROOT
 FAKETIME = ROOT / ".local" / "faketime"
 FIVE_MINUTES = 300  # seconds
 EXPELLED = 20  # seconds: a silent member is out of the group by then
+FORCED = 20  # seconds: who has lost the majority has left the group by then
 DISK = "1200m"  # for a server's data; what is left of it is filled
 
 
@@ -166,10 +167,10 @@ def kill_majority(world, load, seconds):
     number = world.group.primary()
     for server in others(world):
         server.kill()
-    time.sleep(seconds / 2)
+    time.sleep(max(seconds, FORCED))
     forced = world.group.run("force", str(number))
     assert forced.returncode == 0, forced.stderr
-    time.sleep(seconds / 2)
+    time.sleep(2)
     start_servers(world)
 
 

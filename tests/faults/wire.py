@@ -32,8 +32,8 @@ class Wire:
     def cut_commits(self, part):
         """Begin to cut, on connections that are made from now on: all others are closed.
 
-        A COMMIT can be seen where there is no TLS, so it is taken out of what the server offers. MySQL then lets in only
-        who has logged in before.
+        A COMMIT can be seen where there is no TLS, so it is taken out of what the server offers. MySQL then lets in
+        only who has logged in before.
         """
         self.cut = part
         self._loop.call_soon_threadsafe(lambda: [client.close() for client in self._clients])
@@ -78,7 +78,7 @@ class Wire:
     async def _send(self, reader, on, writer):
         while data := await self._read(reader):
             if self.instead is not None:
-                while self.instead is HANG:
+                while self.instead is HANG:  # noqa: ASYNC110 - another thread heals it
                     await asyncio.sleep(0.1)
                 if not self.instead:  # healed after a hang, too: that request is lost
                     return

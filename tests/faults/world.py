@@ -1,5 +1,6 @@
 """What a campaign runs: database, two instances of each service behind nginx, the orchestrator's function."""
 
+import json
 import zipfile
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -126,6 +127,12 @@ class World:
             cursor.execute(f"USE {SCHEMA}")
             cursor.execute(statement)
             return cursor.fetchall()
+
+    def tracebacks(self, since):
+        """Return the last lines of the tracebacks that the logs have since a time."""
+        lines = [line for instance in self.instances for line in instance.log().splitlines() if '"exc_info"' in line]
+        written = [record for record in map(json.loads, lines) if record["time"] > since]
+        return {f"{record['service']}'s log: {record['exc_info'].splitlines()[-1]}" for record in written}
 
     def has_expired(self, expires_at):
         """Tell whether an order's time to be confirmed is over."""
