@@ -24,8 +24,12 @@ with contextlib.suppress(errors.Error):
 
 # The connection, not the statement, is at fault: server gone or lost (2006, 2013, 2055),
 # unreachable (2002, 2003, 2005), shutting down (1053), idle too long (4031), killed (1317
-# with the connection, 3169), too many connections (1040), access lost (1045), offline (3032: it left its group).
-_CONNECTION_ERRORS = frozenset({1040, 1045, 1053, 2002, 2003, 2005, 2006, 2013, 2026, 2055, 3032, 3169, 4031})
+# with the connection, 3169), too many connections (1040), access lost (1045).
+_CONNECTION_ERRORS = frozenset({1040, 1045, 1053, 2002, 2003, 2005, 2006, 2013, 2026, 2055, 3169, 4031})
+
+# A member of a replication group says these while it leaves the group (3032, 3796 to 3798) or hands over to another
+# primary (4094).
+_MEMBER_ERRORS = frozenset({3032, 3796, 3797, 3798, 4094})
 
 # The server takes no writes: after a failover it may be the wrong one, and a new connection finds the right one.
 ER_OPTION_PREVENTS_STATEMENT = 1290
@@ -36,6 +40,9 @@ ER_TRANSACTION_ROLLBACK_DURING_COMMIT = 3101
 
 # The statement was ended: killed, or out of `max_execution_time`.
 _INTERRUPTED_ERRORS = frozenset({1317, 3024})
+
+# The server's disk is full.
+_DISK_ERRORS = frozenset({1021, 1026, 1114})
 
 # A transaction of ours takes some ten milliseconds, so 2 s is a queue of two hundred.
 # With every retry it is 8 s before `Busy`, which a client with a key may still repeat.
@@ -120,7 +127,7 @@ class Primary:
     def connect(self, options: dict[str, Any]) -> tuple[Server, Any]:
         """Return (server, the driver's connection to it), or raise the driver's error.
 
-        Of several servers, those are passed over that can't be reached or take no writes.
+        Of several servers, those are passed over that let nobody in or take no writes.
         """
         if not self.is_one_of_several:
             return self._servers[0], mysql.connector.connect(**options)
@@ -139,8 +146,6 @@ class Primary:
                 failures.append(f"{server} takes no writes")
                 errno = errno or ER_OPTION_PREVENTS_STATEMENT
             except errors.Error as ex:
-                if ex.errno not in _CONNECTION_ERRORS:
-                    raise
                 failures.append(f"{server}: {ex.msg}")
                 errno = errno or ex.errno
         raise errors.DatabaseError("; ".join(failures), errno=errno)
@@ -206,7 +211,7 @@ class Connection:
                 return fn(cursor, *args)
             except errors.Error as ex:
                 self.drop()
-                if is_second or ex.errno not in _CONNECTION_ERRORS:
+                if is_second or ex.errno not in _CONNECTION_ERRORS | _MEMBER_ERRORS:
                     raise translated(ex) from ex
                 is_second = True
             except SystemExit:
@@ -295,6 +300,6 @@ def _start_transaction(cursor: Cursor, lock: str | None) -> Cursor:
 
 def translated(ex: errors.Error) -> Exception:
     """Return the problem that a driver error means, or the error itself: a defect, a 500."""
-    if ex.errno in _CONNECTION_ERRORS | READ_ONLY_ERRORS | _INTERRUPTED_ERRORS:
+    if ex.errno in _CONNECTION_ERRORS | _MEMBER_ERRORS | READ_ONLY_ERRORS | _INTERRUPTED_ERRORS | _DISK_ERRORS:
         return DatabaseUnavailable()
     return ex

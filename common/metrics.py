@@ -62,7 +62,7 @@ def of(metric: Metric, *values: str) -> Metric:
 # From the start, so that the first one is an increase.
 for _outcome in ("committed", "rolled_back", "busy", "unknown"):
     of(TRANSACTIONS, _outcome)
-for _cause in ("deadlock", "lock_timeout"):
+for _cause in ("deadlock", "lock_timeout", "read_only", "group_rollback"):
     of(RETRIES, _cause)
 for _outcome in ("ok", "refused", "throttled"):
     of(LOGINS, _outcome)

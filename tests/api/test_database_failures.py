@@ -3,8 +3,10 @@
 import dataclasses
 
 import pytest
+from mysql.connector import errors
 
 from common.config import Server
+from common.connection import Primary
 from common.database import Database
 from tests.contract_client import refusal
 from tests.factories import order_request, unique
@@ -94,3 +96,115 @@ def test_database_that_lets_nobody_in_is_503(make_orders_api, make_database, dat
 
     assert refusal(response) == (503, "database_unavailable")
     assert int(response.headers["Retry-After"]) >= 1
+
+
+# --- a group's members -----------------------------------------------------------------
+
+NOBODY = Server("127.0.0.1", 1)  # a member that is gone
+
+
+@pytest.fixture
+def of_several(service_settings):
+    """The settings of Orders where the first of two servers is gone."""
+    settings = service_settings["orders"]
+    return dataclasses.replace(settings, servers=(NOBODY, *settings.servers))
+
+
+def fail_once(errno):
+    """Return what answers a transaction's last statement with one of MySQL's errors, the first time."""
+    errnos = [errno]
+
+    def before_commit(tx):
+        if errnos:
+            tx.execute(f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {errnos.pop()}")
+
+    return before_commit
+
+
+def place(api, factory):
+    """Send an order with a key; return (response, pieces of stock that it took)."""
+    product = factory.make_product(stock=5)
+    request = order_request(factory.make_customer(), (product, 1))
+    response = api.post("/orders", json=request, headers={"X-Idempotency-Key": unique("key")})
+    return response, 5 - factory.stock_of(product["id"])
+
+
+@pytest.mark.parametrize("errno", [1290, 1792, 1836])
+def test_what_a_read_only_member_refused_runs_again_on_another(
+    make_orders_api, make_database, of_several, factory, errno
+):
+    database = make_database(InterruptedDatabase, of_several, before_commit=fail_once(errno))
+
+    response, taken = place(make_orders_api(database=database), factory)
+
+    assert (response.status_code, taken) == (201, 1)
+
+
+@pytest.mark.parametrize("errno", [1021, 1026, 1114, 1290, 3032, 3797, 4094])
+def test_only_server_that_takes_no_writes_is_503(make_orders_api, make_database, factory, errno):
+    database = make_database(InterruptedDatabase, before_commit=fail_once(errno))
+
+    response, taken = place(make_orders_api(database=database), factory)
+
+    assert refusal(response) == (503, "database_unavailable")
+    assert taken == 0
+
+
+class RefusingDriver:
+    """A driver's connection whose server rolls back at the first COMMIT, and says so with `errno`."""
+
+    def __init__(self, driver, errno):
+        self._driver, self._errnos = driver, [errno]
+
+    def __getattr__(self, name):
+        return getattr(self._driver, name)
+
+    def cmd_query(self, statement):
+        if statement == "COMMIT" and self._errnos:
+            self._driver.cmd_query("ROLLBACK")
+            raise errors.DatabaseError("refused", errno=self._errnos.pop())
+        return self._driver.cmd_query(statement)
+
+
+@pytest.mark.parametrize(
+    ("errno", "outcome"), [(3101, (200, 1)), (3100, (503, 0)), (2013, (503, 0))], ids=["rolled back", "hook", "lost"]
+)
+def test_commit_runs_again_only_where_the_group_says_that_it_rolled_back(
+    make_orders_api, make_database, of_several, factory, monkeypatch, errno, outcome
+):
+    connect = Primary.connect
+    drivers = []
+
+    def connect_once_refusing(primary, options):
+        server, driver = connect(primary, options)
+        drivers.append(driver)
+        return server, RefusingDriver(driver, errno) if len(drivers) == 1 else driver
+
+    database = make_database(settings=of_several)
+    api = make_orders_api(database=database)
+    database.probe.ask().result(5)  # on a connection of its own, which is not to be the first
+    monkeypatch.setattr(Primary, "connect", connect_once_refusing)
+
+    product = factory.make_product(stock=5)
+    response = api.patch(f"/products/{product['id']}", json={"stock_delta": -1})
+
+    assert (response.status_code, 5 - factory.stock_of(product["id"])) == outcome
+
+
+def test_connections_go_along_with_whoever_finds_that_the_primary_is_another(make_database, of_several):
+    database = make_database(settings=of_several)
+    primary = database._primary
+
+    def connection_id(tx):
+        tx.execute("SELECT CONNECTION_ID() AS id")
+        return tx.fetchone()["id"]
+
+    first = database.read(connection_id)
+    again = database.read(connection_id)
+    primary.forget(NOBODY)
+    kept = database.read(connection_id)
+    primary.forget(of_several.servers[1])
+    moved = database.read(connection_id)
+
+    assert first == again == kept != moved
+    assert primary.current == of_several.servers[1]

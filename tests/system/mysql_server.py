@@ -25,11 +25,7 @@ class OwnServer:
 
     def __enter__(self):
         self.home.mkdir()
-        if UNPACKED.is_dir():
-            # Linked where that is possible: 350 MB, and a download less.
-            link = subprocess.run(["cp", "-al", UNPACKED, self.home], stderr=subprocess.DEVNULL, check=False)
-            if link.returncode != 0:
-                subprocess.run(["cp", "-a", UNPACKED, self.home], check=True)
+        unpack_programs(self.home)
         return self
 
     def __exit__(self, *exception):
@@ -88,6 +84,15 @@ class OwnServer:
         """Return the settings of a client that logs in as `user`."""
         address = {"DB_HOST": "127.0.0.1", "DB_PORT": str(self.port), "APP_ENV": "development"}
         return address | {"DB_USER": user, "DB_PASSWORD": password}
+
+
+def unpack_programs(home):
+    """Put the programs of the tests' own server below `home`, if they lie unpacked."""
+    if UNPACKED.is_dir():
+        # Linked where that is possible: 350 MB, and a download less.
+        link = subprocess.run(["cp", "-al", UNPACKED, home], stderr=subprocess.DEVNULL, check=False)
+        if link.returncode != 0:
+            subprocess.run(["cp", "-a", UNPACKED, home], check=True)
 
 
 def arguments(path):

@@ -1,0 +1,53 @@
+"""The services on a replication group: they go along when another member becomes the primary."""
+
+import pytest
+import requests
+
+from tests.system.conftest import Operator, Warehouse, free_ports, wait_until
+from tests.system.mysql_group import Group
+from tests.system.services import Service, Services, prepare
+
+IN_A_ROW = 20  # answers, and so each worker's: which one takes a request is chance
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory):
+    with Group(tmp_path_factory.mktemp("group") / "mysql", free_ports(3)[0]) as group:
+        started = group.run("start")
+        assert started.returncode == 0, started.stderr
+        yield group
+
+
+@pytest.fixture(scope="module")
+def services(group, tmp_path_factory):
+    with Services({**group.environ, "DB_NAME": "b2b_group"}, tmp_path_factory.mktemp("services")) as services:
+        prepare(services.environ)
+        yield services
+
+
+def test_who_only_reads_sees_an_order_that_was_made_after_a_switch(group, services, tmp_path):
+    (port,) = free_ports(1)
+    reader = Service("orders", port, services.environ, tmp_path).start()  # nobody asks it whether it is ready
+    operator = Operator(services, "demo", "demo-password")
+    shop = Warehouse(operator)
+
+    def ask(path):
+        return requests.get(reader.base + path, headers=operator.session.headers, timeout=30).status_code
+
+    def make_order():
+        response = operator.session.post(f"{services.orders}/orders", json=shop.order_request(), timeout=30)
+        return response.status_code == 201 and response.json()
+
+    try:
+        assert {ask(f"/products/{shop.product['id']}") for _ in range(IN_A_ROW)} == {200}
+        old = group.primary()
+        # Without a time limit, which would end connections: the old primary goes on answering reads.
+        with group.servers[old % 3].root() as cursor:
+            cursor.execute("SELECT group_replication_set_as_primary(@@server_uuid)")
+            cursor.fetchall()
+        with group.servers[old - 1].root() as cursor:
+            cursor.execute("LOCK TABLES b2b_group.orders READ")  # what it receives it can't apply: it stays behind
+            order = wait_until(make_order)
+            wait_until(lambda: {ask(f"/orders/{order['id']}") for _ in range(IN_A_ROW)} == {200})
+    finally:
+        reader.end()
