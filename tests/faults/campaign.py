@@ -1,5 +1,6 @@
 """One fault under load: before, during and after it; then the account. A row of the table says what it was."""
 
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ def run(world, fault, seconds, before=BEFORE, after=AFTER):
         began = time.monotonic()
         try:
             fault.run(world, load, seconds)
-        except AssertionError as ex:
+        except (AssertionError, ValueError, subprocess.TimeoutExpired) as ex:
             account.violations.append(f"not healed: {ex}")
         is_well = recover(account)
         healed = time.monotonic()
