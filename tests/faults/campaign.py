@@ -48,14 +48,16 @@ class Row:
 
 
 def run(world, fault, seconds, before=BEFORE, after=AFTER):
-    """Run one fault and return its `Row`; raises `NotPossibleHere`."""
+    """Run one fault and return its `Row`."""
     account = world.account
     account.begin()
     with Load(account, [*world.clients, *world.readers]) as load:
         time.sleep(before)
-        began = time.monotonic()
+        began, impossible = time.monotonic(), ""
         try:
             fault.run(world, load, seconds)
+        except NotPossibleHere as ex:
+            impossible = f"not possible here: {ex}"
         except (AssertionError, ValueError, subprocess.TimeoutExpired) as ex:
             account.violations.append(f"not healed: {ex}")
         is_well = recover(account)
@@ -72,13 +74,12 @@ def run(world, fault, seconds, before=BEFORE, after=AFTER):
     if is_well:
         world.client.log_in()
         account.check(world, world.readers, fault.allowed)
+    refused = sum(
+        answer.status is not None and answer.status >= 400 and not answer.may_have_happened for answer in writes
+    )
     cells = [
-        str(len(account.answers)),
-        str(
-            sum(
-                answer.status is not None and answer.status >= 400 and not answer.may_have_happened for answer in writes
-            )
-        ),
+        impossible or str(len(account.answers)),
+        str(refused),
         str(account.resolved),
         f"{without_service(writes):.1f}",
         f"{p99(writes, 0, began)}, {p99(writes, healed, float('inf'))}",

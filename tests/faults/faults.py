@@ -27,7 +27,7 @@ DISK = "1200m"  # for a server's data; what is left of it is filled
 def kill_workers(world, load, seconds):
     """Kill a worker every second; gunicorn starts another."""
     for _ in range(max(1, seconds // 2)):
-        worker = random.choice(random.choice(world.instances).workers()[-2:])
+        worker = random.choice(random.choice(world.instances).living_workers())
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker, signal.SIGKILL)
         time.sleep(2)
@@ -65,7 +65,7 @@ def set_clock(world, load, seconds):
     unpacked = subprocess.run([ROOT / "dev" / "unpack-debian", FAKETIME, "own", "libfaketime"], check=False)
     libraries = list(FAKETIME.glob("usr/lib/*/faketime/libfaketime.so.1"))
     if unpacked.returncode != 0 or not libraries:
-        raise NotPossibleHere("libfaketime of Debian or Ubuntu is needed")
+        raise NotPossibleHere("no libfaketime of Debian or Ubuntu")
     settings = {"LD_PRELOAD": str(libraries[0]), "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
     for instance, offset in ((world.instances[0], FIVE_MINUTES), (world.instances[-1], -FIVE_MINUTES)):
         with started_with(instance, {**settings, "FAKETIME": f"{offset:+d}"}):
@@ -129,9 +129,14 @@ def switch(world, load, seconds):
     """Have another server take the writes, then the first again."""
     first = world.group.primary()
     for number in (first % 3 + 1, first):
-        switched = world.group.run("switch", str(number))
-        assert switched.returncode == 0, switched.stderr
+        switch_to(world, number)
         time.sleep(seconds / 2)
+
+
+def switch_to(world, number):
+    """Have a server take the writes."""
+    switched = world.group.run("switch", str(number))
+    assert switched.returncode == 0, switched.stderr
 
 
 def others(world):
@@ -148,7 +153,11 @@ def lose_secondary(world, load, seconds):
 
 
 def kill_all_servers(world, load, seconds):
-    """kill -9 all servers at once; start them."""
+    """kill -9 all servers, the first of a group before the others: it is behind, and no group may be made of it."""
+    if len(world.group.servers) > 1:
+        switch_to(world, 2)
+        world.group.servers[0].kill()
+        time.sleep(seconds / 2)
     for server in world.group.servers:
         server.kill()
     time.sleep(2)
@@ -214,7 +223,7 @@ def on_small_disk(world, number, healing):
         data.rmdir()
         kept.rename(data)
         start_servers(world)
-        raise NotPossibleHere("needs a mount namespace (unshare -m)")
+        raise NotPossibleHere("no mount namespace (unshare -m)")
     healing.callback(move_back)
     move(kept, data)
     shutil.rmtree(kept)

@@ -17,7 +17,7 @@ class Wire:
 
     def __init__(self, target):
         self._target = target
-        self._clients = set()
+        self._clients: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._socket.getsockname()[1]
