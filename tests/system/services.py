@@ -17,6 +17,7 @@ from tests.conftest import connect as connect_with
 from tests.conftest import run_module
 from tests.system.conftest import ROOT, free_ports, verify, wait_until
 
+WORKERS = 2
 STOP_SECONDS = 60  # gunicorn's own grace is 20, and on a busy machine it takes a while to end after that
 
 
