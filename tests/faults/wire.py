@@ -25,7 +25,7 @@ class Wire:
 
     def heal(self):
         """Behave."""
-        self.delay = None  # (least, most) seconds, in each direction
+        self.delay: tuple[float, float] | None = None  # (least, most) seconds, in each direction
         self.cut = 0.0  # the part of the COMMITs at which both sides are closed; half of them are sent on
         self.instead = None  # what is answered in place of the target: HANG, b"" for nothing, or bytes
 
