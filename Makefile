@@ -23,7 +23,7 @@ TEST_TOOLS := .local/nginx/nginx .local/chromium/chromium .local/prometheus/prom
 BENCH_TOOLS := .local/wrk/wrk .local/sysbench/sysbench
 INSTALLED := .venv/installed node_modules/.installed $(CONTRACTS) $(SWAGGER_UI)
 
-.PHONY: help demo run test mutants contract lint lock audit migrate seed normalise adopt expire purge verify backup restore verify-backup secrets operator offline postman clients package deploy db bench bench-cold-start bench-size clean
+.PHONY: help demo run test mutants faults contract lint lock audit migrate seed normalise adopt expire purge verify backup restore verify-backup secrets operator offline postman clients package deploy db bench bench-cold-start bench-size clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 26
@@ -39,6 +39,9 @@ test: $(INSTALLED) .venv/lambda/installed $(TEST_TOOLS) ## Run every test on a r
 
 mutants: $(INSTALLED) ## Put deliberate faults into the code; the tests must notice each (ONLY="part of a name" for some)
 	@exec python -m dev.stack mutants $(if $(ONLY),"$(ONLY)")
+
+faults: $(INSTALLED) .venv/lambda/installed .local/nginx/nginx ## One fault after the other under load, and an account of every order (FAULTS=name,name SECONDS=20)
+	@exec python -m tests.faults $(if $(FAULTS),--only=$(FAULTS)) $(if $(SECONDS),--seconds=$(SECONDS))
 
 contract: $(INSTALLED) ## Test the running programs against their documents for longer: EXAMPLES=1000
 	@export EXAMPLES=$${EXAMPLES:-1000}

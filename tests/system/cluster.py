@@ -30,16 +30,19 @@ class Cluster:
     def __enter__(self):
         prepare(self.environ)
         instances = self.customers_instances + self.orders_instances
-        for instance in instances:
-            self._running.callback(instance.end)
-        with ThreadPoolExecutor(len(instances)) as starts:
-            list(starts.map(Service.start, instances))
-        self._running.enter_context(self.nginx)
+        with ExitStack() as starting:
+            for instance in instances:
+                starting.callback(instance.end)
+            with ThreadPoolExecutor(len(instances)) as starts:
+                list(starts.map(Service.start, instances))
+            starting.enter_context(self.nginx)
+            self._running = starting.pop_all()
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, kind, *exception):
         self._running.close()
-        verify(self.environ)
+        if kind is None:
+            verify(self.environ)
 
     def roll_out(self, settings, wait):
         """Restart with other settings, one instance of each service after the other, as docs/scaling.md says.

@@ -1,6 +1,7 @@
 """The two services alone, under gunicorn, on a database of a test's own."""
 
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -40,7 +41,7 @@ class Service:
         self.name = name
         self.port = port
         self.base = f"http://127.0.0.1:{port}"
-        self._environ = environ
+        self.environ = environ
         self._log = folder / f"{name}.{port}.log"
         self.process: Any = None  # until it is started
 
@@ -52,7 +53,7 @@ class Service:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "-c", "common/gunicorn_conf.py", "--bind", bind, app],
                 cwd=ROOT,
-                env=self._environ,
+                env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -84,6 +85,11 @@ class Service:
         """Return the pids of all the workers that it ever had."""
         return [int(pid) for pid in re.findall(r"Booting worker with pid: ([0-9]+)", self.log())]
 
+    def living_workers(self):
+        """Return the pids of its workers."""
+        pid = self.process.pid
+        return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def stop(self):
         """Send TERM and return the exit status."""
         self.process.send_signal(signal.SIGTERM)
@@ -96,8 +102,9 @@ class Service:
 
     def kill(self):
         """kill -9 all of it, as when its machine fails."""
+        workers = self.living_workers()
         self.process.kill()
-        for pid in self.workers()[-WORKERS:]:
+        for pid in workers:
             os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
