@@ -190,6 +190,8 @@ def fill_disk(world, load, seconds):
     with ExitStack() as healing:
         filler = on_small_disk(world, number, healing)
         healing.callback(filler.unlink, missing_ok=True)
+        if len(world.group.servers) > 1:  # another has taken its place meanwhile
+            switch_to(world, number)
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(4096))
