@@ -159,14 +159,18 @@ def clock():
     return Clock()
 
 
-# --- two halves at once ----------------------------------------------------------------
+# --- two parts at once -----------------------------------------------------------------
+
+# On servers of their own, and on the stack of no other test.
+ON_OWN_SERVERS = {"test_faults.py", "test_mysql_cluster.py", "test_replication.py"}
 
 
 def pytest_collection_modifyitems(items):
-    """Name the half that a test is in, for `--dist=loadgroup`: the running programs, or all else. Each is a process."""
+    """Name the part that a test is in, for `--dist=loadgroup`: whichever of two processes is free takes the next."""
     for item in items:
-        half = "system" if item.path.is_relative_to(ROOT / "tests" / "system") else "rest"
-        item.add_marker(pytest.mark.xdist_group(half))
+        part = "programs" if item.path.is_relative_to(ROOT / "tests" / "system") else "rest"
+        part = "servers" if item.path.name in ON_OWN_SERVERS else part
+        item.add_marker(pytest.mark.xdist_group(part))
 
 
 # --- every problem code is reached -----------------------------------------------------

@@ -4,14 +4,15 @@ import pytest
 
 from tests.faults import campaign
 from tests.faults.faults import FAULTS
-from tests.faults.world import SCHEMA, Alone, World
+from tests.faults.world import SCHEMA, Alone, World, unpack_function
 
 SECONDS = 4
 
 
 @pytest.fixture(scope="module")
-def world(own_server, unpacked, tmp_path_factory):
-    with World(Alone(own_server), unpacked["orchestrator"], tmp_path_factory.mktemp("world")) as world:
+def world(own_server, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    with World(Alone(own_server), unpack_function(folder), folder) as world:
         yield world
     with own_server.root() as cursor:
         cursor.execute(f"DROP DATABASE {SCHEMA}")
