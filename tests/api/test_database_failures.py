@@ -191,6 +191,19 @@ def test_commit_runs_again_only_where_the_group_says_that_it_rolled_back(
     assert (response.status_code, 5 - factory.stock_of(product["id"])) == outcome
 
 
+def test_commit_goes_where_the_transaction_is_though_the_primary_is_another_by_now(
+    make_orders_api, make_database, of_several, factory
+):
+    database = make_database(
+        InterruptedDatabase, of_several, before_commit=lambda tx: database._primary.forget(of_several.servers[1])
+    )
+    product = factory.make_product(stock=5)
+
+    response = make_orders_api(database=database).patch(f"/products/{product['id']}", json={"stock_delta": -1})
+
+    assert (response.status_code, factory.stock_of(product["id"])) == (200, 4)
+
+
 def test_log_says_of_each_server_why_it_is_not_used(make_orders_api, make_database, of_several, log_lines):
     settings = dataclasses.replace(of_several, servers=(NOBODY, Server("localhost", 1)))
 
