@@ -19,6 +19,7 @@ class Wire:
         self._target = target
         self._clients: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._socket.getsockname()[1]
         self.heal()
@@ -39,20 +40,24 @@ class Wire:
         self._loop.call_soon_threadsafe(lambda: [client.close() for client in self._clients])
 
     def __enter__(self):
-        threading.Thread(target=self._run, daemon=True).start()
+        self._thread.start()
         return self
 
     def __exit__(self, *exception):
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
 
     def _run(self):
         asyncio.set_event_loop(self._loop)
         server = self._loop.run_until_complete(asyncio.start_server(self._serve, sock=self._socket, limit=SIZE))
         self._loop.run_forever()
         server.close()
-        for task in asyncio.all_tasks(self._loop):
+        serving = asyncio.all_tasks(self._loop)
+        for task in serving:
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(asyncio.gather(*serving, return_exceptions=True))
+        self._loop.run_until_complete(asyncio.sleep(0))  # what is closed says so in the next round
+        self._loop.close()
 
     async def _serve(self, reader, writer):
         try:
