@@ -47,6 +47,7 @@ def main():
     try:
         with ExitStack() as running:
             folder = pathlib.Path(running.enter_context(tempfile.TemporaryDirectory(prefix="b2b-faults-")))
+            os.environ["TMPDIR"] = str(folder)  # what is killed here leaves its files there
             world = start(running, folder, not options.alone)
             for name in chosen:
                 rows += (tried := try_fault(world, name, options.seconds))

@@ -19,6 +19,7 @@ class Wire:
         self._target = target
         self._clients: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._socket.getsockname()[1]
         self.heal()
@@ -39,7 +40,6 @@ class Wire:
         self._loop.call_soon_threadsafe(lambda: [client.close() for client in self._clients])
 
     def __enter__(self):
-        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         return self
 
@@ -52,11 +52,11 @@ class Wire:
         server = self._loop.run_until_complete(asyncio.start_server(self._serve, sock=self._socket, limit=SIZE))
         self._loop.run_forever()
         server.close()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
+        serving = asyncio.all_tasks(self._loop)
+        for task in serving:
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.run_until_complete(asyncio.sleep(0.1))  # in which the connections close
+        self._loop.run_until_complete(asyncio.gather(*serving, return_exceptions=True))
+        self._loop.run_until_complete(asyncio.sleep(0))  # what is closed says so in the next round
         self._loop.close()
 
     async def _serve(self, reader, writer):

@@ -7,6 +7,7 @@ from tests.faults.faults import FAULTS
 from tests.faults.world import SCHEMA, Alone, World, unpack_function
 
 SECONDS = 4
+pytestmark = pytest.mark.timeout(300)  # the first test starts everything
 
 
 @pytest.fixture(scope="module")
