@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -167,7 +167,8 @@ class Database:
 
     def close(self):
         """Close the connections; none may be lent."""
-        for connection in [*self._idle, self.probe.connection]:
+        self.probe.close()
+        for connection in self._idle:
             connection.drop()
 
     @contextmanager
@@ -233,9 +234,15 @@ class Probe:
                 if not self.is_unanswered():
                     self._silent_since = now
                 self._answer, self._asked_at = Future(), now
-                # A daemon: no exit waits for it.
-                threading.Thread(target=self._ask, args=(self._answer,), daemon=True).start()
+                # No daemon: a process that ends in the middle of a call to MySQL's library may crash.
+                threading.Thread(target=self._ask, args=(self._answer,)).start()
             return self._answer
+
+    def close(self):
+        """Close the connection, once the latest question is answered: PROBE_SECONDS a server or two."""
+        if self._answer is not None:
+            wait([self._answer])
+        self.connection.drop()
 
     def is_unanswered(self) -> bool:
         """Return whether the database has said nothing for PROBE_SECONDS."""

@@ -204,6 +204,17 @@ def test_commit_goes_where_the_transaction_is_though_the_primary_is_another_by_n
     assert (response.status_code, factory.stock_of(product["id"])) == (200, 4)
 
 
+def test_database_closes_when_nobody_uses_a_connection_any_more(make_database, of_several, silent_settings):
+    # A call to MySQL's library on a connection that is closed meanwhile crashes the process.
+    settings = dataclasses.replace(of_several, servers=(*silent_settings.servers, *of_several.servers))
+    database = make_database(settings=settings)
+    answer = database.probe.ask()
+
+    database.close()
+
+    assert answer.done()
+
+
 def test_log_says_of_each_server_why_it_is_not_used(make_orders_api, make_database, of_several, log_lines):
     settings = dataclasses.replace(of_several, servers=(NOBODY, Server("localhost", 1)))
 
