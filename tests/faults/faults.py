@@ -20,6 +20,11 @@ FORCED = 20  # seconds: who has lost the majority has left the group by then
 DISK = "1200m"  # for a server's data; what is left of it is filled
 
 
+def do_nothing(world, load, seconds):
+    """Let the clients work: what the other rows compare with."""
+    time.sleep(seconds)
+
+
 # --- programs --------------------------------------------------------------------------
 
 
@@ -299,6 +304,7 @@ def run_jobs(world, load, seconds):
 
 # In their order. A name is what FAULTS chooses.
 FAULTS = {
+    "nothing": Fault("nothing", do_nothing),
     "workers": Fault("workers killed", kill_workers),
     "instances": Fault("an instance of each service killed and restarted", kill_instances),
     "restarts": Fault("all instances restarted, one after the other", restart_services),
