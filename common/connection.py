@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import logging
+import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -201,6 +203,7 @@ class Connection:
             ),
         }
         self._driver: Any = None
+        self._has_lock = False  # of its request's key
 
     def read(self, fn: Callable[[Cursor, *Args], Result], *args: *Args) -> Result:
         """Run `fn(cursor, *args)`, and once more if the connection was dead: a read may be repeated."""
@@ -219,13 +222,30 @@ class Connection:
                 self.drop()
                 raise
 
-    def begin(self, lock: str | None = None) -> Cursor:
+    def begin(self, lock: str | None = None, deadline: float = math.inf) -> Cursor:
         """Begin a transaction. Nothing has happened yet, so a dead connection costs a new one, no more.
 
-        `lock` is an idempotency key: no other connection to this schema has it from now until
-        `release_locks`. `IdempotencyKeyInFlight` after LOCK_WAIT_SECONDS.
+        `lock` is an idempotency key: no other connection to this server has it from now until `release_locks`.
+        `IdempotencyKeyInFlight` after LOCK_WAIT_SECONDS. Whoever gets it after the `deadline`, by the monotonic
+        clock, gets `DatabaseUnavailable` in place of a transaction.
         """
-        return self.read(_start_transaction, lock)
+        return self.read(self._start_transaction, lock, deadline)
+
+    def _start_transaction(self, cursor: Cursor, lock: str | None, deadline: float) -> Cursor:
+        if lock is not None and not self._has_lock:
+            # Named locks are the whole server's, hence the schema. A name has 64 characters at most, hence the hash.
+            cursor.execute(
+                "SELECT GET_LOCK(SHA2(CONCAT_WS(':', DATABASE(), %s), 256), @@innodb_lock_wait_timeout) AS is_locked",
+                (lock,),
+            )
+            (row,) = cursor.fetchall()
+            if not row["is_locked"]:
+                raise IdempotencyKeyInFlight()
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable() from TimeoutError("the request came too long ago")
+            self._has_lock = True
+        cursor.execute("START TRANSACTION")
+        return cursor
 
     def commit(self):
         """Commit, or raise `DatabaseUnavailable`: the outcome is unknown then.
@@ -249,6 +269,7 @@ class Connection:
 
     def release_locks(self):
         """Let go of what `begin` locked, after the commit or the rollback; raises nothing."""
+        self._has_lock = False
         self._give_back("DO RELEASE_ALL_LOCKS()")
 
     def _give_back(self, statement: str):
@@ -266,6 +287,7 @@ class Connection:
     def drop(self):
         """Close it; the next use opens another."""
         driver, self._driver = self._driver, None
+        self._has_lock = False
         if driver is not None:
             try:
                 driver.close()
@@ -281,21 +303,6 @@ class Connection:
             except errors.Error as ex:
                 raise DatabaseUnavailable() from ex
         return self._driver
-
-
-def _start_transaction(cursor: Cursor, lock: str | None) -> Cursor:
-    if lock is not None:
-        # Named locks are the whole server's, hence the schema. A name has 64 characters at most, hence the hash.
-        # In a further attempt the connection has the lock already, and doesn't wait.
-        cursor.execute(
-            "SELECT GET_LOCK(SHA2(CONCAT_WS(':', DATABASE(), %s), 256), @@innodb_lock_wait_timeout) AS is_locked",
-            (lock,),
-        )
-        (row,) = cursor.fetchall()
-        if not row["is_locked"]:
-            raise IdempotencyKeyInFlight()
-    cursor.execute("START TRANSACTION")
-    return cursor
 
 
 def translated(ex: errors.Error) -> Exception:

@@ -4,6 +4,7 @@ Holds no SQL of the product. Knows nothing of HTTP but the problems it raises.
 """
 
 import logging
+import math
 import queue
 import random
 import threading
@@ -64,6 +65,11 @@ CONNECTIONS = 8
 # The longest that a call waits for one. Only a database that hangs, or many who queue for the same rows, take so long.
 CONNECTION_WAIT_SECONDS = 1
 
+# With a key, nothing begins later than this after its request came. Whoever asked has given up by then (the
+# orchestrator after 4 s), may have asked again, and may have been refused: an order that came after that, nobody would
+# know of. It came when a primary hung for ten seconds: its connection was replaced, and the request went on.
+BEGIN_SECONDS = 3.9
+
 INSPECT_TIMEOUT = 600  # seconds for one statement over whole tables
 
 PROBE_SECONDS = 1  # between two probes, and for an answer; the driver's smallest timeout
@@ -72,13 +78,18 @@ PROBE_VALID_SECONDS = 3
 
 
 class Spent(threading.local):
-    """What this thread has spent since `reset`: seconds with a connection or in wait of one, transactions, retries."""
+    """What this thread has spent since `reset`: seconds with a connection or in wait of one, transactions, retries.
+
+    `began` is when that was, by the monotonic clock; infinity before the first one, in a thread that has no requests.
+    """
 
     def __init__(self):
         self.reset()
+        self.began = math.inf
 
     def reset(self):
         """Begin at nothing."""
+        self.began = time.monotonic()
         self.seconds = 0.0
         self.transactions = self.retries = 0
 
@@ -137,7 +148,7 @@ class Database:
         raise Busy() from cause
 
     def _attempt(self, connection, lock, fn, *args):
-        tx = connection.begin(lock)
+        tx = connection.begin(lock, self.spent.began + BEGIN_SECONDS)
         try:
             result = fn(tx, *args)
         except BaseException as ex:

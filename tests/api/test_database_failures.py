@@ -204,6 +204,21 @@ def test_commit_goes_where_the_transaction_is_though_the_primary_is_another_by_n
     assert (response.status_code, factory.stock_of(product["id"])) == (200, 4)
 
 
+def test_write_with_a_key_that_could_begin_only_late_does_not(
+    make_orders_api, make_database, of_several, silent_settings, factory, monkeypatch
+):
+    # Its client has asked again by then, and may have been refused.
+    settings = dataclasses.replace(of_several, servers=(*silent_settings.servers, *of_several.servers))
+    api = make_orders_api(database=make_database(settings=settings))
+    monkeypatch.setattr("common.database.BEGIN_SECONDS", 0.5)  # the silent server takes a second
+
+    late, taken_late = place(api, factory)
+    again, taken = place(api, factory)
+
+    assert refusal(late) == (503, "database_unavailable")
+    assert (again.status_code, taken_late, taken) == (201, 0, 1)
+
+
 def test_database_closes_when_nobody_uses_a_connection_any_more(make_database, of_several, silent_settings):
     # A call to MySQL's library on a connection that is closed meanwhile crashes the process.
     settings = dataclasses.replace(of_several, servers=(*silent_settings.servers, *of_several.servers))
