@@ -19,7 +19,7 @@ from tests.faults import campaign
 from tests.faults.clients import Load
 from tests.faults.faults import FAULTS
 from tests.faults.world import Alone, World, unpack_function
-from tests.system.conftest import free_ports
+from tests.system.conftest import children, free_ports
 from tests.system.mysql_group import Group
 from tests.system.mysql_server import OwnServer
 
@@ -116,15 +116,6 @@ def sweep():
 def descendants(pid):
     """Return the pids of all processes below one."""
     return [found for child in children(pid) for found in (child, *descendants(child))]
-
-
-def children(pid):
-    """Return the pids of a process's children."""
-    try:
-        lists = [path.read_text() for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children")]
-    except OSError:
-        return []
-    return [int(child) for text in lists for child in text.split()]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from tests.conftest import run_module
 from tests.faults import wire
 from tests.faults.campaign import Fault, NotPossibleHere
+from tests.system.conftest import children
 
 FIVE_MINUTES = 300  # seconds
 EXPELLED = 20  # seconds: a silent member is out of the group by then
@@ -31,7 +32,7 @@ def do_nothing(world, load, seconds):
 def kill_workers(world, load, seconds):
     """Kill a worker every second; gunicorn starts another."""
     for _ in range(max(1, seconds // 2)):
-        worker = random.choice(random.choice(world.instances).living_workers())
+        worker = random.choice(children(random.choice(world.instances).process.pid))
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker, signal.SIGKILL)
         time.sleep(2)

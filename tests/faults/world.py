@@ -5,13 +5,12 @@ import zipfile
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
-import requests
-
 from aws import package
 from tests.faults.account import Account
-from tests.faults.clients import CLIENTS, Caller, Client, Reader
+from tests.faults.clients import CLIENTS, CREDENTIALS, Caller, Client, Reader
 from tests.faults.wire import Wire
 from tests.system.cluster import Cluster
+from tests.system.conftest import Operator
 from tests.system.gateway import Gateway
 from tests.system.lambda_runtime import LambdaFunction
 
@@ -95,16 +94,14 @@ class World:
         nobody = Account({})
         self.client = Caller(self, nobody)
         self.client.log_in()
-        headers = {"Authorization": f"Bearer {self.client.token}"}
+        operator = Operator(self.cluster, **CREDENTIALS)
         for number in range(CUSTOMERS):
             body = {"name": f"Customer {number}", "email": f"{number}@example.test"}
-            made = requests.post(f"{self.cluster.customers}/customers", json=body, headers=headers, timeout=30)
-            self.customer_ids.append(made.json()["id"])
+            self.customer_ids.append(operator.create(self.cluster.customers, "/customers", body)["id"])
         initial = {}
         for number, stock in enumerate(STOCKS):
             body = {"sku": f"FAULT-{number}", "name": f"Product {number}", "price_cents": 100 + number, "stock": stock}
-            made = requests.post(f"{self.cluster.orders}/products", json=body, headers=headers, timeout=30)
-            initial[made.json()["id"]] = stock
+            initial[operator.create(self.cluster.orders, "/products", body)["id"]] = stock
         self.account = self.client.account = Account(initial)
         self.clients = [Client(self, self.account, number) for number in range(CLIENTS)]
         for client in self.clients:

@@ -66,6 +66,15 @@ def wait_until(condition, seconds=60):
     return result
 
 
+def children(pid):
+    """Return the pids of a process's children; none of one that has ended."""
+    try:
+        lists = [path.read_text() for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:
+        return []
+    return [int(child) for text in lists for child in text.split()]
+
+
 def start_module(*arguments, environ, **options):
     """Start `python -m …` in the repository and return it at once; what it says is in its `stdout`."""
     return subprocess.Popen(

@@ -1,7 +1,6 @@
 """The two services alone, under gunicorn, on a database of a test's own."""
 
 import os
-import pathlib
 import re
 import signal
 import subprocess
@@ -15,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from common.config import load_database_settings
 from tests.conftest import connect as connect_with
 from tests.conftest import run_module
-from tests.system.conftest import ROOT, free_ports, verify, wait_until
+from tests.system.conftest import ROOT, children, free_ports, verify, wait_until
 
 WORKERS = 2
 STOP_SECONDS = 60  # gunicorn's own grace is 20, and on a busy machine it takes a while to end after that
@@ -85,11 +84,6 @@ class Service:
         """Return the pids of all the workers that it ever had."""
         return [int(pid) for pid in re.findall(r"Booting worker with pid: ([0-9]+)", self.log())]
 
-    def living_workers(self):
-        """Return the pids of its workers."""
-        pid = self.process.pid
-        return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
     def stop(self):
         """Send TERM and return the exit status."""
         self.process.send_signal(signal.SIGTERM)
@@ -102,7 +96,7 @@ class Service:
 
     def kill(self):
         """kill -9 all of it, as when its machine fails."""
-        workers = self.living_workers()
+        workers = children(self.process.pid)
         self.process.kill()
         for pid in workers:
             os.kill(pid, signal.SIGKILL)
