@@ -54,7 +54,8 @@ def main(service: str, jobs: dict[str, Job]) -> int:
         return 2
     logs.configure(service)
     try:
-        summary = run(service, jobs, sys.argv[1])
+        with config.exit_on_error():
+            summary = run(service, jobs, sys.argv[1])
     except (Busy, DatabaseUnavailable) as ex:
         why = logs.words_of(ex.__cause__ or ex)
         print(f"{sys.argv[1]}: the database does not answer, or is too busy: {why}", file=sys.stderr)

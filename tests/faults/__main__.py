@@ -8,6 +8,7 @@ import argparse
 import ctypes
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,7 +85,17 @@ def try_fault(world, name, seconds):
     began = time.monotonic()
     row = campaign.run(world, fault, seconds)
     print(f"{row}  {time.monotonic() - began:.0f} s", *row.violations, sep="\n  ", flush=True)
+    if row.violations:
+        print(f"  all logs: {keep_logs(world.folder)}", flush=True)
     return [row]
+
+
+def keep_logs(folder):
+    """Copy all logs below a folder that will go to one that stays, and return that."""
+    kept = pathlib.Path(tempfile.mkdtemp(prefix="b2b-faults-logs-", dir=folder.parent))
+    for path in folder.rglob("*.log"):
+        shutil.copy(path, kept / "-".join(path.relative_to(folder).parts))
+    return kept
 
 
 def enter_namespace():

@@ -53,7 +53,7 @@ class World:
     """
 
     def __init__(self, group, function_folder, folder):
-        self.group = group
+        self.group, self.folder = group, folder
         self.wires = [Wire(server.port) for server in group.servers]
         # Its own name and port where there is one server, a list where there are more.
         places = [f"127.0.0.1:{wire.port}" for wire in self.wires]

@@ -86,7 +86,7 @@ class _Instance(Server):
                 stderr=log,
             )
         # The time that a function takes to start is not the event's.
-        assert self._asks.wait(START_SECONDS), log_path.read_text()
+        assert self._asks.wait(START_SECONDS), f"the function did not start: {log_path}"
 
     def invoke(self, event, seconds):
         """Hand over one event and return what became of it."""

@@ -50,6 +50,12 @@ def test_pass_says_in_a_line_of_json_what_it_did(environ):
         assert summary == {"job": job, "ok": True, **found}
 
 
+def test_setting_that_is_wrong_is_a_line_and_78():
+    run = run_module("orders.jobs", "verify", environ={**os.environ, "DB_HOST": "db1,db1"})
+
+    assert (run.returncode, run.stderr) == (78, "configuration: DB_HOST names a server twice\n")
+
+
 def test_verify_that_finds_something_ends_with_1_and_names_it(environ):
     execute(environ, "UPDATE products SET stock = stock + 1 WHERE id IN (2, 4)", ORDER)
 

@@ -20,9 +20,10 @@ RECEIVED = """(SELECT received_transaction_set FROM performance_schema.replicati
                 WHERE channel_name = 'group_replication_applier')"""
 
 
-@pytest.fixture(autouse=True)
-def table(group):
-    group.server(group.primary()).query("CREATE TABLE IF NOT EXISTS kept (id INT PRIMARY KEY);")
+@pytest.fixture(scope="module", autouse=True)
+def table(shared_group):
+    shared_group.start()
+    shared_group.server(shared_group.primary()).query("CREATE TABLE kept (id INT PRIMARY KEY);")
 
 
 def rows(server):
@@ -90,7 +91,7 @@ def test_commands_of_the_page_work(group):
     )
 
     assert shell.returncode == 0, shell.stdout + shell.stderr
-    assert "MySQL is stopped." in shell.stdout
+    assert "- DOWN" in shell.stdout
     assert sorted(group.states()) == ["PRIMARY ONLINE", "SECONDARY ONLINE", "SECONDARY ONLINE"]
 
 

@@ -10,10 +10,11 @@ from tests.system.services import Service, Services, prepare
 IN_A_ROW = 20  # answers, and so each worker's: which one takes a request is chance
 
 
-@pytest.fixture
-def services(group, tmp_path):
-    environ = {**group.environ, **group.login("b2b", "b2b-development"), "DB_NAME": "b2b_group"}
-    with Services(environ, tmp_path) as services:
+@pytest.fixture(scope="module")
+def services(shared_group, tmp_path_factory):
+    shared_group.start()
+    environ = {**shared_group.environ, **shared_group.login("b2b", "b2b-development"), "DB_NAME": "b2b_group"}
+    with Services(environ, tmp_path_factory.mktemp("services")) as services:
         prepare(services.environ)
         yield services
 
