@@ -37,6 +37,9 @@ _MEMBER_ERRORS = frozenset({3032, 3796, 3797, 3798, 4094})
 ER_OPTION_PREVENTS_STATEMENT = 1290
 READ_ONLY_ERRORS = frozenset({ER_OPTION_PREVENTS_STATEMENT, 1792, 1836})
 
+# The server is no member of a replication group: it lacks the plugin.
+ER_UNKNOWN_SYSTEM_VARIABLE = 1193
+
 # COMMIT's answer where the group refused the transaction: it is rolled back for certain.
 ER_TRANSACTION_ROLLBACK_DURING_COMMIT = 3101
 
@@ -136,12 +139,15 @@ class Primary:
         failures: list[str] = []
         errno = None
         for server in self._servers:
+            others = tuple(other for other in self._servers if other != server)
+            # Last, until it has answered: one that hangs in the middle of the TLS handshake hangs the thread, too.
+            self._servers = (*others, server)
             try:
                 driver: Any = mysql.connector.connect(
                     **options | server._asdict() | {"connection_timeout": MEMBER_TIMEOUT}
                 )
                 if not is_read_only(Cursor(driver)):
-                    self._servers = (server, *(other for other in self._servers if other != server))
+                    self._servers = (server, *others)
                     self.current = server
                     return server, driver
                 driver.close()
@@ -183,7 +189,7 @@ class Connection:
 
     def __init__(self, settings: DatabaseSettings, primary: Primary, connect_timeout: int, read_timeout: int):
         self._primary = primary
-        self._server: Server | None = None  # where it is connected
+        self.server: Server | None = None  # where it is connected, or was last
         self._options = driver_options(settings) | {
             "database": settings.name,
             "autocommit": True,
@@ -281,7 +287,7 @@ class Connection:
 
     def leave(self):
         """Close it, and let all connections find the primary anew: its server takes no writes."""
-        self._primary.forget(self._server)
+        self._primary.forget(self.server)
         self.drop()
 
     def drop(self):
@@ -295,11 +301,11 @@ class Connection:
                 log.debug("closing a broken connection failed", exc_info=True)
 
     def _open(self) -> CMySQLConnection:
-        if self._server != self._primary.current:
+        if self.server != self._primary.current:
             self.drop()
         if self._driver is None:
             try:
-                self._server, self._driver = self._primary.connect(self._options)
+                self.server, self._driver = self._primary.connect(self._options)
             except errors.Error as ex:
                 raise DatabaseUnavailable() from ex
         return self._driver

@@ -17,10 +17,11 @@ from typing import Any
 from mysql.connector import errors
 
 from common import logs, metrics
-from common.config import DatabaseSettings
+from common.config import DatabaseSettings, Server
 from common.connection import (
     CONNECT_TIMEOUT,
     ER_TRANSACTION_ROLLBACK_DURING_COMMIT,
+    ER_UNKNOWN_SYSTEM_VARIABLE,
     READ_ONLY_ERRORS,
     READ_TIMEOUT,
     Args,
@@ -75,6 +76,12 @@ INSPECT_TIMEOUT = 600  # seconds for one statement over whole tables
 PROBE_SECONDS = 1  # between two probes, and for an answer; the driver's smallest timeout
 # An unanswered probe counts for this long. Later it says nothing about the database.
 PROBE_VALID_SECONDS = 3
+# The driver's timeouts don't end a TLS handshake. What has no answer after this long never gets one.
+PROBE_LOST_SECONDS = 10
+# A member of a group is asked no more for this long after it was seen to be the primary. A group that doesn't hear of
+# its primary waits for 5 s (MySQL's manual, group_replication_member_expel_timeout) before it has another one. So who
+# was away for long enough to miss that is found out, also by a process that was idle meanwhile.
+PRIMARY_VALID_SECONDS = 2
 
 
 class Spent(threading.local):
@@ -188,6 +195,8 @@ class Database:
         try:
             connection = self._take()
             try:
+                if self._primary.is_one_of_several:
+                    self._require_primary()
                 yield connection
             finally:
                 if lock is not None:
@@ -215,6 +224,17 @@ class Database:
                 raise problem from TimeoutError("all connections are in use")
         return self._idle.pop()
 
+    def _require_primary(self):
+        failure = None
+        for _ in range(2):  # again where another thread has left that server meanwhile
+            if self.probe.has_seen_primary():
+                return
+            answer = self.probe.ask()
+            if wait([answer], PROBE_SECONDS * len(self._settings.servers)).done:
+                failure = answer.exception()
+        if not self.probe.has_seen_primary():
+            raise DatabaseUnavailable() from (failure and failure.__cause__) or TimeoutError("no primary is known")
+
 
 def _on_one_snapshot(cursor: Cursor, fn: Callable[[Cursor], Result]) -> Result:
     cursor.execute("SET SESSION max_execution_time = 0, SESSION transaction_isolation = 'REPEATABLE-READ'")
@@ -230,24 +250,45 @@ class Probe:
     """
 
     def __init__(self, settings: DatabaseSettings, primary: Primary):
-        self._primary = primary
-        self.connection = Connection(settings, primary, PROBE_SECONDS, PROBE_SECONDS)
+        self._settings, self._primary = settings, primary
+        self.connection = self._connect()
         self._lock = threading.Lock()
         self._answer: Future[Row] | None = None  # to the latest question
         self._asked_at = 0.0
         self._silent_since = 0.0  # the first question without an answer; 0 when there is none
+        self._seen: tuple[Server | None, float] = (None, 0.0)  # the last primary that answered, and when it was asked
 
     def ask(self) -> "Future[Row]":
         """Return the answer of `select_state` to come, or the latest one; a failure is `DatabaseUnavailable`."""
         with self._lock:
             now = time.monotonic()
-            if self._answer is None or (self._answer.done() and self._asked_at + PROBE_SECONDS <= now):
+            if self._answer is not None and not self._answer.done() and self._asked_at + PROBE_LOST_SECONDS <= now:
+                self.connection, self._answer = self._connect(), None  # the thread that hangs keeps the other one
+            if self._answer is None or (self._answer.done() and self._is_due(now)):
                 if not self.is_unanswered():
                     self._silent_since = now
                 self._answer, self._asked_at = Future(), now
                 # No daemon: a process that ends in the middle of a call to MySQL's library may crash.
-                threading.Thread(target=self._ask, args=(self._answer,)).start()
+                threading.Thread(target=self._ask, args=(self.connection, self._answer, now)).start()
             return self._answer
+
+    def _is_due(self, now):
+        server, asked_at = self._seen
+        # At once where another thread has found another primary since.
+        has_moved = asked_at == self._asked_at and server != self._primary.current
+        return has_moved or self._asked_at + PROBE_SECONDS <= now
+
+    def has_seen_primary(self) -> bool:
+        """Return whether the server in use was the primary within PRIMARY_VALID_SECONDS."""
+        server, asked_at = self._seen
+        return (
+            server is not None
+            and server == self._primary.current
+            and time.monotonic() < asked_at + PRIMARY_VALID_SECONDS
+        )
+
+    def _connect(self):
+        return Connection(self._settings, self._primary, PROBE_SECONDS, PROBE_SECONDS)
 
     def close(self):
         """Close the connection, once the latest question is answered: PROBE_SECONDS a server or two."""
@@ -260,19 +301,20 @@ class Probe:
         now = time.monotonic()
         return 0 < self._silent_since <= now - PROBE_SECONDS and now < self._asked_at + PROBE_VALID_SECONDS
 
-    def _ask(self, answer):
+    def _ask(self, connection, answer, asked_at):
+        select = select_state_of_group if self._primary.is_one_of_several else select_state
         try:
-            state = self.connection.read(select_state)
+            state = connection.read(select)
             if state["is_read_only"]:
-                self.connection.leave()
+                connection.leave()
                 if self._primary.is_one_of_several:
-                    state = self.connection.read(select_state)
+                    state = connection.read(select)
         except Exception as ex:  # noqa: BLE001 - whoever waits for the answer gets it
             cause = ex.__cause__ or ex
             errno = getattr(cause, "errno", None)
             log.warning("probe failed: %s", logs.words_of(cause))
             # What fails at once (refused, locked out, no connection free) is no server that hangs.
-            if time.monotonic() < self._asked_at + PROBE_SECONDS:
+            if time.monotonic() < asked_at + PROBE_SECONDS:
                 self._silent_since = 0.0
             if errno in NO_SCHEMA_ERRORS:
                 answer.set_result(NO_SCHEMA)
@@ -281,7 +323,8 @@ class Probe:
                 problem.__cause__ = cause
                 answer.set_exception(problem if errno else ex)
         else:
-            self._silent_since = 0.0
+            if answer is self._answer:
+                self._silent_since, self._seen = 0.0, (connection.server, asked_at)
             answer.set_result(state)
 
 
@@ -293,6 +336,20 @@ def select_state(cursor: Cursor) -> Row:
     )
     (row,) = cursor.fetchall()
     return {"is_read_only": is_read_only(cursor), **row}
+
+
+def select_state_of_group(cursor: Cursor) -> Row:
+    """Return `select_state` once the server has what its group agreed on before; an error where it is in none any more.
+
+    One that was away for some seconds and is back answers all else as before, until it learns that the group has gone
+    on without it.
+    """
+    try:
+        cursor.execute("SET SESSION group_replication_consistency = 'BEFORE'")
+    except errors.Error as ex:
+        if ex.errno != ER_UNKNOWN_SYSTEM_VARIABLE:
+            raise
+    return select_state(cursor)
 
 
 def placeholders(values: Collection[Any]) -> str:

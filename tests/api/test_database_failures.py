@@ -1,6 +1,9 @@
 """What a client gets while the database is away or contended, and what is left behind."""
 
+import contextlib
 import dataclasses
+import socket
+import threading
 
 import pytest
 from mysql.connector import errors
@@ -8,8 +11,10 @@ from mysql.connector import errors
 from common.config import Server
 from common.connection import Primary
 from common.database import Database
+from common.problems import DatabaseUnavailable
 from tests.contract_client import refusal
 from tests.factories import order_request, unique
+from tests.system.conftest import wait_until
 
 
 class InterruptedDatabase(Database):
@@ -241,20 +246,31 @@ def test_log_says_of_each_server_why_it_is_not_used(make_orders_api, make_databa
     assert "localhost:1: " in failure["detail"]
 
 
-def test_connections_go_along_with_whoever_finds_that_the_primary_is_another(make_database, of_several):
-    database = make_database(settings=of_several)
-    primary = database._primary
+def test_server_that_hangs_in_the_tls_handshake_is_passed_over(make_database, of_several, monkeypatch):
+    # The driver's timeouts don't end it, so the thread that met it hangs until the server is gone.
+    (_, good) = of_several.servers
+    monkeypatch.setattr("common.database.PROBE_LOST_SECONDS", 1)
+    with socket.create_connection(good) as client:
+        greeting = client.recv(1000)
+    hanging, asked = [], []
 
-    def connection_id(tx):
-        tx.execute("SELECT CONNECTION_ID() AS id")
-        return tx.fetchone()["id"]
+    def greet(server):
+        with contextlib.suppress(OSError):  # it is closed in the end
+            while True:
+                connection, _ = server.accept()
+                connection.sendall(greeting)
+                hanging.append(connection)
 
-    first = database.read(connection_id)
-    again = database.read(connection_id)
-    primary.forget(NOBODY)
-    kept = database.read(connection_id)
-    primary.forget(of_several.servers[1])
-    moved = database.read(connection_id)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=greet, args=(server,), daemon=True).start()
+        settings = dataclasses.replace(of_several, servers=(Server(*server.getsockname()), good))
+        database = make_database(settings=settings)
 
-    assert first == again == kept != moved
-    assert primary.current == of_several.servers[1]
+        def ask():
+            with contextlib.suppress(DatabaseUnavailable):
+                return database.read(lambda cursor: asked.append(1) or True)
+
+        wait_until(ask)
+        assert (len(hanging), asked) == (1, [1])
+        server.shutdown(socket.SHUT_RDWR)
+        hanging[0].close()

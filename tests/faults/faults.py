@@ -14,6 +14,7 @@ from tests.conftest import run_module
 from tests.faults import wire
 from tests.faults.campaign import Fault, NotPossibleHere
 from tests.system.conftest import children
+from tests.system.mysql_server import stopped
 
 FIVE_MINUTES = 300  # seconds
 EXPELLED = 20  # seconds: a silent member is out of the group by then
@@ -107,19 +108,6 @@ def kill_primary(world, load, seconds):
     world.primary.kill()
     time.sleep(seconds)
     start_servers(world)
-
-
-@contextmanager
-def stopped(servers):
-    """Stop servers as if their machines stood still."""
-    pids = [pid for server in servers for pid in server.pids()]
-    try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def stop_primary(world, load, seconds):

@@ -101,3 +101,16 @@ def arguments(path):
         return path.read_bytes().split(b"\0")
     except OSError:
         return []
+
+
+@contextmanager
+def stopped(servers):
+    """Stop servers as if their machines stood still."""
+    pids = [pid for server in servers for pid in server.pids()]
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)

@@ -1,10 +1,13 @@
 """The services on a replication group: they go along when another member becomes the primary."""
 
+import uuid
+
 import pytest
 import requests
 
 from tests.conftest import run_module
 from tests.system.conftest import Operator, Warehouse, free_ports, wait_until
+from tests.system.mysql_server import stopped
 from tests.system.services import Service, Services, prepare
 
 IN_A_ROW = 20  # answers, and so each worker's: which one takes a request is chance
@@ -45,6 +48,35 @@ def test_who_only_reads_sees_an_order_that_was_made_after_a_switch(group, servic
             wait_until(lambda: {ask(f"/orders/{order['id']}") for _ in range(IN_A_ROW)} == {200})
     finally:
         reader.end()
+
+
+def test_who_was_idle_while_its_primary_hung_gives_no_answer_from_the_past(group, services, tmp_path):
+    (port,) = free_ports(1)
+    idle = Service("orders", port, services.environ, tmp_path).start()
+    operator = Operator(services, "demo", "demo-password")
+    shop = Warehouse(operator)
+    key = {"X-Idempotency-Key": uuid.uuid4().hex}
+
+    def post(base, path, **body):
+        return operator.session.post(base + path, json=body, headers=key, timeout=30)
+
+    def order_of(base):
+        response = post(base, "/orders", **shop.order_request())
+        return response.status_code == 201 and response.json()
+
+    try:
+        for _ in range(IN_A_ROW):  # each worker knows the primary
+            assert operator.session.get(f"{idle.base}/products", timeout=30).status_code == 200
+        old = group.server(group.primary())
+        with stopped([old]):
+            order = wait_until(lambda: order_of(services.orders))
+        answers = []
+        while answers.count(200) < IN_A_ROW:
+            answers.append(post(idle.base, f"/orders/{order['id']}/confirm").status_code)
+        assert set(answers) <= {200, 503}
+        assert order_of(idle.base) == order
+    finally:
+        idle.end()
 
 
 def test_commands_go_to_the_primary_which_isnt_the_first_in_the_list(group, services, tmp_path):
