@@ -36,7 +36,7 @@ MIN_SECRET_BYTES = 32
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SERVER = re.compile(
-    r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?|([^][:\s]+)(?::([0-9]{1,5}))?|((?:[0-9A-Fa-f.]*:){2,7}[0-9A-Fa-f.]*)"
+    r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?|([A-Za-z0-9._-]+)(?::([0-9]{1,5}))?|((?:[0-9A-Fa-f.]*:){2,7}[0-9A-Fa-f.]*)"
 )
 
 ONE_YEAR = 31_536_000  # seconds; longer windows are typing errors
@@ -277,17 +277,26 @@ def _servers(environ, name, default, port):
     for text in _text(environ, name, default).split(","):
         # An address of IPv6 may stand without brackets where it has no port.
         match = _SERVER.fullmatch(text.strip())
-        if match is None:
+        bracketed, its_port, plain, plain_port, bare = match.groups() if match else ("",) * 5
+        host = plain or bracketed or bare
+        if not plain and not _is_address(host):
             raise ConfigError(
-                f"{name} must be hosts with commas between them, each with a port or without: a,b:3307,[::1]"
+                f"{name} must be hosts with commas between them, each with a port or without: a,b:3307,[::1]:3308"
             )
-        bracketed, its_port, plain, plain_port, bare = match.groups()
-        servers.append(Server(bracketed or plain or bare, int(its_port or plain_port or port)))
+        servers.append(Server(host, int(its_port or plain_port or port)))
     if len(set(servers)) < len(servers):
         raise ConfigError(f"{name} names a server twice")
     if not all(1 <= server.port <= 65535 for server in servers):
         raise ConfigError(f"{name} must have ports from 1 to 65535")
     return tuple(servers)
+
+
+def _is_address(text):
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _base_url(environ, name, default):

@@ -22,6 +22,9 @@ PASSWORD = os.environ.get("B2B_PASSWORD", "demo-password")
 
 # Seconds to connect, and to wait for the next bytes of the answer. A call of the orchestrator may take 28.
 TIMEOUT = (3.0, 35.0)
+SETTLED = (
+    4  # seconds after which a try begins nothing any more; an earlier repeat may be refused, and the try go through
+)
 TRIES = 6  # with 15 to 31 seconds of waiting between them
 LONGEST_WAIT = 60
 NO_OUTCOME = (
@@ -54,9 +57,11 @@ def send(method, url, may_log_in=True, **request):
     for attempt in range(TRIES):
         time.sleep(wait)
         wait = 2**attempt * random.uniform(0.5, 1)
+        sent = time.monotonic()
         try:
             answer = session.request(method, url, timeout=TIMEOUT, allow_redirects=False, **request)
         except NO_OUTCOME:
+            wait = max(wait, sent + SETTLED - time.monotonic())
             continue  # it may have taken effect or not
         body = document(answer)
         # 429 and a key whose first request still runs (409) say when to come back, as 503 does.

@@ -10,6 +10,7 @@ from common.config import Settings
 from common.connection import Cursor
 from common.database import Database
 from common.jobs import Summary
+from common.problems import DatabaseUnavailable
 from common.times import Clock
 from common.tracing import request_id
 from orders import order_store, order_workflows
@@ -35,6 +36,8 @@ def expire(settings: Settings, database: Database, clock: Clock = times.utc_now)
             if not database.transact(_expire_one, clock, now, failed, tried, origin, settings):
                 break
             expired += 1
+        except DatabaseUnavailable:
+            raise  # it says nothing about the order, which may be canceled by now
         except Exception:
             if not tried:
                 raise

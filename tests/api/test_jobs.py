@@ -8,6 +8,7 @@ import pytest
 import customers.jobs
 import orders.jobs
 from common.idempotency import KEY_LIFETIME
+from common.problems import DatabaseUnavailable
 from orders import jobs, order_workflows
 from orders.invariants import INVARIANTS
 from tests.contract_client import refusal
@@ -108,6 +109,21 @@ def test_order_that_can_not_be_expired_is_named_and_holds_up_no_other(
 
     assert expire() == {"ok": False, "expired": 1, "failed": [bad["id"]]}
     assert (ledger_status(bad), ledger_status(good)) == ("CREATED", "CANCELED")
+
+
+def test_lost_database_is_no_failure_of_the_order_at_hand(factory, settings, clock, expire, monkeypatch):
+    factory.make_order(settings)
+    cancel = order_workflows.cancel_order
+
+    def cancel_and_lose_connection(tx, *arguments, **named):
+        cancel(tx, *arguments, **named)
+        tx.execute("KILL CONNECTION_ID()")
+
+    monkeypatch.setattr(order_workflows, "cancel_order", cancel_and_lose_connection)
+    clock.advance(seconds=settings.order_ttl_seconds)
+
+    with pytest.raises(DatabaseUnavailable):
+        expire()
 
 
 @pytest.fixture
