@@ -42,6 +42,15 @@ def test_server_that_runs_already_gets_the_accounts_that_it_lacks(own_server):
     assert (start.returncode, run.stdout) == (0, "`b2b_orders`@`%`\n"), start.stderr + run.stderr
 
 
+def test_server_is_known_by_each_spelling_of_its_folder(own_server, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(own_server.home)
+
+    for home in (f"{own_server.home}/", str(link)):
+        start = own_server.run("start", MYSQL_HOME=home)
+        assert start.stdout.endswith("is already running.\n"), start.stderr
+
+
 # --- starting, stopping, killing, destroying -------------------------------------------
 
 
