@@ -168,7 +168,7 @@ def at_primary(settings: DatabaseSettings) -> DatabaseSettings:
     """Return settings with that server alone, for a program of another project; raise the driver's error."""
     primary = Primary(settings.servers)
     if primary.is_one_of_several:
-        _, driver = primary.connect(driver_options(settings))
+        _, driver = primary.connect(driver_options(settings) | {"read_timeout": READ_TIMEOUT})
         driver.close()
     return dataclasses.replace(settings, servers=(primary.current,))
 

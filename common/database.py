@@ -317,15 +317,18 @@ class Probe:
             if time.monotonic() < asked_at + PROBE_SECONDS:
                 self._silent_since = 0.0
             if errno in NO_SCHEMA_ERRORS:
-                answer.set_result(NO_SCHEMA)
+                self._answered(connection, answer, asked_at, NO_SCHEMA)
             else:
                 problem = DatabaseUnavailable()
                 problem.__cause__ = cause
                 answer.set_exception(problem if errno else ex)
         else:
-            if answer is self._answer:
-                self._silent_since, self._seen = 0.0, (connection.server, asked_at)
-            answer.set_result(state)
+            self._answered(connection, answer, asked_at, state)
+
+    def _answered(self, connection, answer, asked_at, state):
+        if answer is self._answer:  # and not one that was given up
+            self._silent_since, self._seen = 0.0, (connection.server, asked_at)
+        answer.set_result(state)
 
 
 def select_state(cursor: Cursor) -> Row:
