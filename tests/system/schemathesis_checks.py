@@ -27,6 +27,13 @@ def valid_request_is_malformed_only_beyond_schemas(ctx, response, case):
 
 
 @schemathesis.hook
+def before_call(ctx, case, kwargs):
+    """Do nothing to the operator who asks: whoever ends his own tokens gets nothing but 401 from then on."""
+    if case.path_parameters.get("username") == "fuzzer":
+        case.path_parameters["username"] = "third"
+
+
+@schemathesis.hook
 def filter_failure(ctx, failure, case, response):
     """Drop that a text of a wrong length was accepted: a schema counts the white space at its ends, and we do not.
 
