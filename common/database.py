@@ -78,10 +78,11 @@ PROBE_SECONDS = 1  # between two probes, and for an answer; the driver's smalles
 PROBE_VALID_SECONDS = 3
 # The driver's timeouts don't end a TLS handshake. What has no answer after this long never gets one.
 PROBE_LOST_SECONDS = 10
-# A member of a group is asked no more for this long after it was seen to be the primary. A group that doesn't hear of
-# its primary waits for 5 s (MySQL's manual, group_replication_member_expel_timeout) before it has another one. So who
-# was away for long enough to miss that is found out, also by a process that was idle meanwhile.
-PRIMARY_VALID_SECONDS = 2
+# Who has not seen for this long that its member of a group is the primary looks first, for a moment.
+PRIMARY_FRESH_SECONDS = 2
+# Who has not seen it for this long begins nothing. A group that doesn't hear of its primary waits for 5 s (MySQL's
+# manual, group_replication_member_expel_timeout) before it has another one, so nobody takes the old one for it.
+PRIMARY_VALID_SECONDS = 4
 
 
 class Spent(threading.local):
@@ -227,12 +228,12 @@ class Database:
     def _require_primary(self):
         failure = None
         for _ in range(2):  # again where another thread has left that server meanwhile
-            if self.probe.has_seen_primary():
+            if self.probe.has_seen_primary(PRIMARY_FRESH_SECONDS):
                 return
-            answer = self.probe.ask()
-            if wait([answer], PROBE_SECONDS * len(self._settings.servers)).done:
+            is_valid, answer = self.probe.has_seen_primary(PRIMARY_VALID_SECONDS), self.probe.ask()
+            if wait([answer], PROBE_SECONDS * (1 if is_valid else len(self._settings.servers))).done:
                 failure = answer.exception()
-        if not self.probe.has_seen_primary():
+        if not self.probe.has_seen_primary(PRIMARY_VALID_SECONDS):
             raise DatabaseUnavailable() from (failure and failure.__cause__) or TimeoutError("no primary is known")
 
 
@@ -278,17 +279,15 @@ class Probe:
         has_moved = asked_at == self._asked_at and server != self._primary.current
         return has_moved or self._asked_at + PROBE_SECONDS <= now
 
-    def has_seen_primary(self) -> bool:
-        """Return whether the server in use was the primary within PRIMARY_VALID_SECONDS."""
+    def has_seen_primary(self, seconds: int) -> bool:
+        """Return whether the server in use was the primary within that time."""
         server, asked_at = self._seen
-        return (
-            server is not None
-            and server == self._primary.current
-            and time.monotonic() < asked_at + PRIMARY_VALID_SECONDS
-        )
+        return server is not None and server == self._primary.current and time.monotonic() < asked_at + seconds
 
     def _connect(self):
-        return Connection(self._settings, self._primary, PROBE_SECONDS, PROBE_SECONDS)
+        # Where connecting anew may take a second for each server, a slow answer is waited for.
+        seconds = PROBE_VALID_SECONDS if self._primary.is_one_of_several else PROBE_SECONDS
+        return Connection(self._settings, self._primary, PROBE_SECONDS, seconds)
 
     def close(self):
         """Close the connection, once the latest question is answered: PROBE_SECONDS a server or two."""
