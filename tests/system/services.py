@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import requests
@@ -57,7 +58,11 @@ class Service:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        wait_until(lambda: self.get("/health/live") == 200)
+        try:
+            wait_until(lambda: self.get("/health/live") == 200)
+        except BaseException:
+            self.end()
+            raise
         return self
 
     def get(self, path):
@@ -124,8 +129,11 @@ class Services:
         self.customers, self.orders = self.customers_service.base, self.orders_service.base
 
     def __enter__(self):
-        for service in self.both:
-            service.start()
+        with ExitStack() as starting:
+            for service in self.both:
+                service.start()
+                starting.callback(service.end)
+            starting.pop_all()
         return self
 
     def __exit__(self, *exception):

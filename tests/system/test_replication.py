@@ -24,7 +24,7 @@ def services(shared_group, tmp_path_factory):
 
 def test_who_only_reads_sees_an_order_that_was_made_after_a_switch(group, services, tmp_path):
     (port,) = free_ports(1)
-    reader = Service("orders", port, services.environ, tmp_path).start()  # nobody asks it whether it is ready
+    reader = Service("orders", port, services.environ, tmp_path)  # nobody asks it whether it is ready
     operator = Operator(services, "demo", "demo-password")
     shop = Warehouse(operator)
 
@@ -36,6 +36,7 @@ def test_who_only_reads_sees_an_order_that_was_made_after_a_switch(group, servic
         return response.status_code == 201 and response.json()
 
     try:
+        reader.start()
         assert {ask(f"/products/{shop.product['id']}") for _ in range(IN_A_ROW)} == {200}
         old = group.primary()
         # Without a time limit, which would end connections: the old primary goes on answering reads.
@@ -52,7 +53,7 @@ def test_who_only_reads_sees_an_order_that_was_made_after_a_switch(group, servic
 
 def test_who_was_idle_while_its_primary_hung_gives_no_answer_from_the_past(group, services, tmp_path):
     (port,) = free_ports(1)
-    idle = Service("orders", port, services.environ, tmp_path).start()
+    idle = Service("orders", port, services.environ, tmp_path)
     operator = Operator(services, "demo", "demo-password")
     shop = Warehouse(operator)
     key = {"X-Idempotency-Key": uuid.uuid4().hex}
@@ -65,6 +66,7 @@ def test_who_was_idle_while_its_primary_hung_gives_no_answer_from_the_past(group
         return response.status_code == 201 and response.json()
 
     try:
+        idle.start()
         for _ in range(IN_A_ROW):  # each worker knows the primary
             assert operator.session.get(f"{idle.base}/products", timeout=30).status_code == 200
         old = group.server(group.primary())
