@@ -22,9 +22,8 @@ PASSWORD = os.environ.get("B2B_PASSWORD", "demo-password")
 
 # Seconds to connect, and to wait for the next bytes of the answer. A call of the orchestrator may take 28.
 TIMEOUT = (3.0, 35.0)
-SETTLED = (
-    4  # seconds after which a try begins nothing any more; an earlier repeat may be refused, and the try go through
-)
+# Seconds after which a try begins nothing any more. Who repeats it sooner may be refused, and then it goes through.
+SETTLED = 4
 TRIES = 6  # with 15 to 31 seconds of waiting between them
 LONGEST_WAIT = 60
 NO_OUTCOME = (

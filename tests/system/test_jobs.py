@@ -51,7 +51,9 @@ def test_pass_says_in_a_line_of_json_what_it_did(environ):
 
 
 def test_setting_that_is_wrong_is_a_line_and_78():
-    run = run_module("orders.jobs", "verify", environ={**os.environ, "DB_HOST": "db1,db1"})
+    environ = {**os.environ, "APP_ENV": "development", "DB_HOST": "db1,db1"}
+
+    run = run_module("orders.jobs", "verify", environ=environ)
 
     assert (run.returncode, run.stderr) == (78, "configuration: DB_HOST names a server twice\n")
 
