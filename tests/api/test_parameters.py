@@ -25,6 +25,7 @@ from tests.contract_client import refusal
         ("colour=red", "query:colour", "unknown"),
         ("Status=CREATED", "query:Status", "unknown"),
         ("a%2F%22%00" + "b" * 500, "query:a~1%22%00" + "b" * 60, "unknown"),
+        ("%F0%9D%90%93" * 70, "query:" + "%F0%9D%90%93" * 64, "unknown"),
         ("limit=1&limit=", "query:limit", "repeated"),
         ("status=%FF%FE", "query", "malformed"),
         ("status=\u00ff", "query", "malformed"),
