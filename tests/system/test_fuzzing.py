@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.conftest import run_module
-from tests.system.conftest import ROOT, Operator, bases_of, free_stack_ports, start_stack, stop_stack, verify
+from tests.system.conftest import ROOT, Operator, Warehouse, bases_of, free_stack_ports, start_stack, stop_stack, verify
 from tests.system.services import connect
 
 CONFIGURATION = (pathlib.Path(__file__).parent / "schemathesis.toml").read_text()
@@ -71,6 +71,14 @@ def tokens(programs, operators):
         operator.session.patch(f"{programs.orders}/products/{product_id}", json=change).raise_for_status()
     service_token = "development-only-service-token-0123456789"
     return {"operatorToken": operator.token, "serviceToken": service_token, "adminToken": admin.token}
+
+
+@pytest.fixture
+def order_id(operators):
+    """An order that can be confirmed. The first three are canceled by chance: half of all integers name one of them."""
+    operator, _ = operators
+    body = Warehouse(operator).order_request()
+    return [operator.create(operator.stack.orders, "/orders", body)["id"] for _ in range(4)][-1]
 
 
 def operations(document, scheme):
@@ -131,8 +139,11 @@ def ask(document, base, scheme, token, folder):
 
 @pytest.mark.timeout(SECONDS + 10)
 @pytest.mark.parametrize(("name", "scheme"), RUNS)
-def test_program_does_what_its_document_promises(programs, tokens, tmp_path, name, scheme):
+def test_program_does_what_its_document_promises(programs, tokens, order_id, tmp_path, name, scheme):
     document = json.loads((ROOT / "openapi" / f"{name}.json").read_bytes())
+    if name == "orders":
+        confirmation = document["paths"]["/orders/{order_id}/confirm"]["post"]
+        confirmation["parameters"].append({**document["components"]["parameters"]["OrderId"], "example": order_id})
 
     token = tokens["adminToken" if (name, scheme) == RUNS[-1] else scheme]
     status, printed, sent = ask(document, getattr(programs, name), scheme, token, tmp_path)
