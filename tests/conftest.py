@@ -165,6 +165,7 @@ def clock():
 ON_OWN_SERVERS = {"test_faults.py", "test_mysql_cluster.py", "test_replication.py"}
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks by the same hook
 def pytest_collection_modifyitems(items):
     """Name the part that a test is in, for `--dist=loadgroup`: whichever of two processes is free takes the next."""
     for item in items:
