@@ -162,7 +162,10 @@ def clock():
 # --- two parts at once -----------------------------------------------------------------
 
 # On servers of their own, and on the stack of no other test.
-ON_OWN_SERVERS = {"test_faults.py", "test_fuzzing.py", "test_mysql_cluster.py", "test_nginx.py", "test_replication.py"}
+ON_OWN_SERVERS = {
+    *("test_backup.py", "test_faults.py", "test_fuzzing.py", "test_mysql_cluster.py", "test_mysql_server.py"),
+    *("test_mysql_tls.py", "test_nginx.py", "test_replication.py"),
+}
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks by the same hook
