@@ -1,7 +1,9 @@
 """The log: one JSON object a line, whichever logger it comes from. A request has one line, `log_request`."""
 
+import contextlib
 import json
 import logging
+import os
 import sys
 import time
 from typing import Any
@@ -60,10 +62,10 @@ def log_request(status: int, **known: Any):
 
 
 def write(line: str):
-    """Write a whole line at once."""
-    stream = getattr(sys, Formatter.stream)
-    stream.write(line)
-    stream.flush()
+    """Write a whole line at once. If that fails (a full disk, a reader that is gone) the line is lost, and no more."""
+    with contextlib.suppress(OSError):
+        # Not through the stream's buffer, whose lock the threads would wait for.
+        os.write(getattr(sys, Formatter.stream).fileno(), line.encode())
 
 
 _last_logged: dict[tuple[Any, ...], float] = {}  # a kind of failure -> when

@@ -99,3 +99,17 @@ def test_failure_has_mysqls_number_and_words_once_a_second(services, monkeypatch
     assert [line["code"] for line in requests] == ["database_unavailable"] * len(clients.results)
     seconds = {line["time"][:19] for line in lines}
     assert len(failures) <= 2 * len(seconds)  # of each of two workers, one a second
+
+
+def test_requests_are_answered_while_the_log_has_no_room(services, tmp_path):
+    operator = Operator(services, "demo", "demo-password")
+    shop = Shop(operator)
+    services.orders_service.stop()
+    (log,) = tmp_path.glob("orders.*.log")
+    log.unlink()
+    log.symlink_to("/dev/full")  # each write to it fails as on a full disk
+    services.orders_service.start()
+
+    answers = [operator.session.post(f"{services.orders}/orders", json=shop.order_request()) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [201] * 3
