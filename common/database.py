@@ -129,22 +129,30 @@ class Database:
         self.probe = Probe(settings, self._primary)
         self.spent = Spent()
 
-    def transact(self, fn: Callable[[Cursor, *Args], Result], *args: *Args, lock: str | None = None) -> Result:
+    def transact(
+        self,
+        fn: Callable[[Cursor, *Args], Result],
+        *args: *Args,
+        lock: str | None = None,
+        may_be_late: bool = False,
+    ) -> Result:
         """Run `fn(tx, *args)` in one transaction and return what it returns.
 
         `fn` runs again, at most three times, after a deadlock, a lock wait that was too long, or a
         group's refusal; then `Busy` is raised. Anything that `fn` raises rolls back. A COMMIT without an
         answer is never retried: its outcome is unknown, and `DatabaseUnavailable` says so.
 
-        `lock` is held from before the first attempt until after the last, see `Connection.begin`.
+        `lock` is held from before the first attempt until after the last, see `Connection.begin`. What only looks
+        `may_be_late`; all else begins within BEGIN_SECONDS or not at all.
         """
+        deadline = math.inf if may_be_late else self.spent.began + BEGIN_SECONDS
         self.spent.transactions += 1
         cause: errors.Error | None = None
         with self._lend(lock) as connection:
             for attempt in range(MAX_ATTEMPTS):
                 self.spent.retries += attempt > 0
                 try:
-                    return self._attempt(connection, lock, fn, *args)
+                    return self._attempt(connection, lock, deadline, fn, *args)
                 except errors.Error as ex:
                     if ex.errno not in self._retried:
                         raise translated(ex) from ex
@@ -155,8 +163,8 @@ class Database:
         metrics.of(metrics.TRANSACTIONS, "busy").inc()
         raise Busy() from cause
 
-    def _attempt(self, connection, lock, fn, *args):
-        tx = connection.begin(lock, self.spent.began + BEGIN_SECONDS)
+    def _attempt(self, connection, lock, deadline, fn, *args):
+        tx = connection.begin(lock, deadline)
         try:
             result = fn(tx, *args)
         except BaseException as ex:

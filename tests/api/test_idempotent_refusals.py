@@ -67,6 +67,19 @@ def test_replay_is_the_first_answer_whatever_has_changed_since(
     assert orders_api.get(first.headers["Location"]).json["status"] == "CANCELED"
 
 
+def test_replay_has_time_after_customers_took_all_of_it(orders_api, factory, stub_customers, headers, monkeypatch):
+    request = order_request(factory.make_customer(), (factory.make_product(), 1))
+    first = orders_api.post("/orders", json=request, headers=headers)
+    stub_customers.problem = CustomersUnavailable()
+    monkeypatch.setattr("common.database.BEGIN_SECONDS", 0)
+
+    second = orders_api.post("/orders", json=request, headers=headers)
+    refused = orders_api.post("/orders", json=request, headers={"X-Idempotency-Key": unique("key")})
+
+    assert (second.status_code, second.content) == (201, first.content)
+    assert refusal(refused) == (503, "customers_unavailable")
+
+
 def test_confirm_is_replayed_after_a_cancel(orders_api, factory, settings, headers):
     order = factory.make_order(settings)
     first = orders_api.post(f"/orders/{order['id']}/confirm", headers=headers)
