@@ -59,7 +59,9 @@ def of(metric: Metric, *values: str) -> Metric:
     return metric.labels(*values)
 
 
-# From the start, so that the first one is an increase.
+# From the start, so that the first one is an increase. A histogram, too: with the first counter and the first histogram
+# a worker opens its files, and no request may fail because their folder is gone.
+of(UPSTREAM_SECONDS, "answered")
 for _outcome in ("committed", "rolled_back", "busy", "unknown"):
     of(TRANSACTIONS, _outcome)
 for _cause in ("deadlock", "lock_timeout", "read_only", "group_rollback"):

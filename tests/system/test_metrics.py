@@ -105,3 +105,15 @@ def test_rotation_of_the_token_shuts_nobody_out(orders, services, monkeypatch):
     orders.start()
 
     assert before == statuses() == [200, 200, 401]
+
+
+def test_worker_opens_its_files_before_its_first_request_so_that_their_folder_may_go(orders):
+    def opened():
+        return {
+            file
+            for pid in orders.workers()
+            for file in (f"counter_{pid}.db", f"histogram_{pid}.db")
+            if file in pathlib.Path(f"/proc/{pid}/maps").read_text()
+        }
+
+    assert wait_until(lambda: len(opened()) == 2 * WORKERS)
