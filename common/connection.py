@@ -46,8 +46,8 @@ ER_TRANSACTION_ROLLBACK_DURING_COMMIT = 3101
 # The statement was ended: killed, or out of `max_execution_time`.
 _INTERRUPTED_ERRORS = frozenset({1317, 3024})
 
-# The server's disk is full.
-_DISK_ERRORS = frozenset({1021, 1026, 1114})
+# The server's disk is full, its temporary folder's too (3 and 20 are of its file functions).
+_DISK_ERRORS = frozenset({3, 20, 1021, 1026, 1114})
 
 # A transaction of ours takes some ten milliseconds, so 2 s is a queue of two hundred.
 # With every retry it is 8 s before `Busy`, which a client with a key may still repeat.

@@ -145,7 +145,7 @@ def test_what_a_read_only_member_refused_runs_again_on_another(
     assert (response.status_code, taken) == (201, 1)
 
 
-@pytest.mark.parametrize("errno", [1021, 1026, 1114, 1290, 3032, 3797, 4094])
+@pytest.mark.parametrize("errno", [3, 20, 1021, 1026, 1114, 1290, 3032, 3797, 4094])
 def test_only_server_that_takes_no_writes_is_503(make_orders_api, make_database, factory, errno):
     database = make_database(InterruptedDatabase, before_commit=fail_once(errno))
 
