@@ -1,6 +1,7 @@
 """The line in the log that each request has, and the one that says why it failed."""
 
 import json
+import sys
 
 from common import logs
 from common.problems import CustomersUnavailable
@@ -104,3 +105,9 @@ def test_defect_of_ours_has_its_traceback_within_its_line(orders_api, factory, s
     assert failure["exc_info"].endswith("RuntimeError: a defect")
     assert log_lines("request")[0]["request_id"] == failure["request_id"]
     assert "\n" not in json.dumps(failure)
+
+
+def test_line_without_a_stream_is_lost_and_no_more(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)  # as where it was closed before the start
+
+    logs.log_request(200, request_id="abc")
