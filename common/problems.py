@@ -49,7 +49,9 @@ class Problem(Exception):
 
     def to_json(self, request_id: str) -> bytes:
         """Return the document as UTF-8 JSON bytes."""
-        return json.dumps(self.to_document(request_id), ensure_ascii=False, separators=(",", ":")).encode()
+        document = self.to_document(request_id)
+        # Another program's refusal may have a number that was parsed as a Decimal.
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=float).encode()
 
 
 def _problem(status: int, code: str, detail: str | None = None, **more: Any) -> type[Problem]:

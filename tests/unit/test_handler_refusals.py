@@ -5,11 +5,13 @@ import json
 
 import pytest
 
-from common import times
+from common import strict_json, times
 from common.auth import Authenticator
 from common.contract import load
 from lambda_orchestrator import handler
+from lambda_orchestrator.clients import Refused
 from lambda_orchestrator.handler import Program, handle
+from lambda_orchestrator.saga import StepRefused
 from tests.unit.conftest import EVENT_BODY, PATH, Context
 
 
@@ -102,6 +104,19 @@ def test_event_that_is_none_is_a_500_problem(program, event):
         False,
         response["headers"]["X-Request-ID"],
     )
+
+
+def test_refusal_of_another_program_may_have_any_number_in_it(monkeypatch):
+    document = strict_json.loads(b'{"code": "product_not_found", "title": "Gone", "later": 1.5}')
+
+    def refuse():
+        raise StepRefused(Refused(404, document))
+
+    monkeypatch.setattr(handler, "_program", refuse)
+
+    response = handle({"httpMethod": "GET", "path": "/health", "headers": {}}, None)
+
+    assert (response["statusCode"], json.loads(response["body"])["later"]) == (404, 1.5)
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), MemoryError(), RuntimeError("s3cret")])
