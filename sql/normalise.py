@@ -87,7 +87,7 @@ def normalise_batch(
         row: Row = old | {column: clean(old[column] or "") or None for column in texts.columns}
         if row != old:
             if texts.events:
-                row["version"] += 1
+                row |= {"version": row["version"] + 1, "updated_at": now}
             refusal = _update(tx, texts, row)
             if refusal:
                 refusals.append(f"{texts.table} {old['id']} stays as it is: {refusal}")
@@ -108,7 +108,7 @@ def normalise_batch(
 def _update(tx: Cursor, texts: Texts, row: Row) -> str | None:
     """Write the texts of a locked row; return why the database refuses them, or None."""
     # An order's version counts its events, and this is none of them.
-    columns = texts.columns + (("version",) if texts.events else ())
+    columns = texts.columns + (("version", "updated_at") if texts.events else ())
     assignments = ", ".join(f"{column} = %({column})s" for column in columns)
     try:
         tx.execute(f"UPDATE {texts.table} SET {assignments} WHERE id = %(id)s", row)

@@ -31,12 +31,14 @@ def stored(database):
     ("column", "text", "form"),
     [("name", "Cafe\u0301", "Caf\u00e9"), ("name", "\u00a0ACME ", "ACME"), ("phone", " ", None)],
 )
-def test_text_is_brought_to_its_form_once(factory, normalised, stored, column, text, form):
+def test_text_is_brought_to_its_form_once(clock, factory, normalised, stored, column, text, form):
     customer = factory.make_customer(**{column: text})
+    clock.advance(seconds=1)
 
     assert normalised("customers", customer) == (1, [])
     assert normalised("customers", customer) == (0, [])
     assert stored("customers", customer, column) == (form, 2)
+    assert stored("customers", customer, "updated_at") == (clock.now, 2)
 
 
 def test_row_is_found_by_the_new_form_and_no_longer_by_the_old(database, orders_api, factory, normalised):
