@@ -15,7 +15,7 @@ from common import config, times
 from common.auth import ROLES
 from common.connection import Cursor
 from common.database import Database
-from common.problems import DatabaseUnavailable
+from common.problems import Busy, DatabaseUnavailable
 from common.times import Clock
 from customers import operator_store, operator_workflows, passwords
 from customers.operator_workflows import RESERVED
@@ -75,6 +75,8 @@ def main(arguments: list[str]):
             database.transact(set_operator, times.utc_now, username, role, password_hash)
     except DatabaseUnavailable as ex:
         raise SystemExit(f"The database says: {ex.__cause__}; see DB_HOST and the like.") from ex
+    except Busy as ex:
+        raise SystemExit(f"The database says: {ex.__cause__}; try again.") from ex
     except errors.ProgrammingError as ex:
         raise SystemExit(f"{ex.msg}; run make migrate first.") from ex
     if role == "off":

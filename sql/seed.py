@@ -8,7 +8,7 @@ from mysql.connector import errors
 from common import config, times
 from common.connection import Cursor
 from common.database import Database
-from common.problems import DatabaseUnavailable
+from common.problems import Busy, DatabaseUnavailable
 from customers import operator_store, operators, passwords
 
 SEED_FILE = pathlib.Path(__file__).with_name("seed.sql")
@@ -36,6 +36,8 @@ def main():
         database.transact(seed, times.utc_now())
     except DatabaseUnavailable as ex:
         raise SystemExit("seed: the database does not answer; see DB_HOST, DB_PORT, DB_USER, DB_PASSWORD") from ex
+    except Busy as ex:
+        raise SystemExit(f"seed: the database says: {ex.__cause__}; try again") from ex
     except errors.ProgrammingError as ex:
         raise SystemExit(f"seed: {ex.msg}; run make migrate first") from ex
     print("Demo data is there: operators demo and viewer, customers and products.")

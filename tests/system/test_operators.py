@@ -9,6 +9,7 @@ import requests
 
 from tests.conftest import run_module
 from tests.system.conftest import wait_until
+from tests.system.services import connect
 
 PASSWORD = "correct horse battery"
 
@@ -87,6 +88,20 @@ def test_refusal_is_one_line_and_adds_nobody(stack, username, name, role, stdin,
     assert word in run.stderr
     assert PASSWORD not in run.stderr
     assert log_in(stack, username, PASSWORD).status_code == 401
+
+
+def test_operator_whose_row_is_locked_is_one_line(stack, username):
+    add(stack, username, "viewer")
+    other = connect(stack.environ)
+    with other.cursor(buffered=True) as cursor:
+        cursor.execute("SELECT id FROM operators WHERE username = %s FOR UPDATE", (username,))
+
+    run = add(stack, username, "admin")
+
+    other.close()
+    assert (run.returncode, run.stdout) == (1, "")
+    assert len(run.stderr.splitlines()) == 1
+    assert "Lock wait timeout" in run.stderr
 
 
 @pytest.fixture
