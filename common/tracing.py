@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 from urllib.parse import quote, unquote
 
-_FIT = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what is safe in a log, a header and order_events
+_FIT = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what is safe in a log, a header and an event
 
 # Any text without control characters, as the orchestrator takes it; percent-encoded in the header, which is ASCII.
 _CORRELATION = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,128}")

@@ -76,8 +76,9 @@ class Logins:
 def count(tx: Cursor, of: dict[str, bytes], now: datetime) -> int:
     """Return 0 and count an attempt, or return the seconds until the next may be made.
 
-    What is refused here counts for nothing: else one address could use up what the owner of a name has elsewhere, and
-    what others have behind the same address.
+    What is refused at the first look counts for nothing: else one address could use up what the owner of a name has
+    elsewhere, and what others have behind the same address. What the second look refuses counts; it is as many as ran
+    at once.
     """
     # Locks: the log-in's rows.
     if seconds := _wait_seconds(login_store.select_counts(tx, of, now), now, 1):

@@ -70,7 +70,8 @@ class ServiceClient:
     ) -> Done | Refused | Unknown:
         """Make one call; `is_expected` tells whether a success's body has the known shape.
 
-        `timeout` is in seconds; CONNECT_TIMEOUT and CALL_TIMEOUT are its ceilings.
+        `timeout` is in seconds, for each address of the name to connect and for each read; CONNECT_TIMEOUT and
+        CALL_TIMEOUT are its ceilings.
         """
         try:
             response = self._session.request(

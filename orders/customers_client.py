@@ -20,7 +20,8 @@ from common.problems import (
     TooManyLogins,
 )
 
-# Seconds. A read of one row takes milliseconds, a password some fifty. A caller has time for two such calls.
+# Seconds, for each address of the name and each read from it. A read of one row takes milliseconds, a password some
+# fifty. A caller has time for two such calls.
 CONNECT_TIMEOUT = 1.0
 CALL_TIMEOUT = 1.9
 ATTEMPTS = 2  # a read may be repeated; the second also replaces a kept connection that died
