@@ -18,7 +18,11 @@ CHECKS = {
         "redocly lint --config openapi/redocly.yaml openapi/{customers,orders,orchestrator}.yaml",
         "python -m dev.documents openapi",
     ],
-    "python": ["ruff check --quiet", "ruff format --quiet --diff"],
+    "python": [
+        "ruff check --quiet",
+        "ruff format --quiet --diff",
+        "python -c 'from tests import mutants; mutants.read_list()'",
+    ],
     "types": ["pyright --warnings"],
     # By their first lines, so that a new script can't be forgotten.
     "scripts": [
