@@ -4,6 +4,7 @@ tests/mutants.toml lists the faults, each with its tests; PART is a part of a fa
 where the list says, or whose tests can't be run, is an error of the list and ends the run.
 """
 
+import ast
 import json
 import pathlib
 import re
@@ -42,7 +43,7 @@ def main(parts):
 
 
 def read_list():
-    """Return the faults; raise SystemExit if one has no place, or more than one."""
+    """Return the faults; raise SystemExit if one has no place, or more than one, or isn't Python where it is."""
     files = tomllib.loads(LIST.read_text())
     mutants = [
         {"name": name, "file": file, "with": "", **mutant}
@@ -50,9 +51,15 @@ def read_list():
         for name, mutant in faults.items()
     ]
     for mutant in mutants:
-        count = (ROOT / mutant["file"]).read_text().count(mutant["replace"])
+        text = (ROOT / mutant["file"]).read_text()
+        count = text.count(mutant["replace"])
         if count != 1:
             raise SystemExit(f"mutants: {mutant['name']}: `replace` is {count} times in {mutant['file']}, not once")
+        if mutant["file"].endswith(".py"):
+            try:
+                ast.parse(text.replace(mutant["replace"], mutant["with"]))
+            except SyntaxError as ex:
+                raise SystemExit(f"mutants: {mutant['name']}: {ex}") from ex
     return mutants
 
 
