@@ -154,6 +154,7 @@ def test_what_comes_while_others_are_checked_is_told_to_come_back_in_a_second(co
     assert count(name, address) == 298
 
 
+@pytest.mark.timeout(30)  # a wait for a turn would be longer
 def test_log_in_beyond_those_that_are_checked_is_busy_at_once(database, clock, monkeypatch, address):
     monkeypatch.setattr(logins, "LOGINS_AT_ONCE", 0)
 
