@@ -64,7 +64,7 @@ def log_request(status: int, **known: Any):
 def write(line: str):
     """Write a whole line at once. If that fails (a full disk, a reader that is gone) the line is lost, and no more."""
     with contextlib.suppress(Exception):  # also where there is no such stream: it may have been closed before the start
-        # Not through the stream's buffer, whose lock the threads would wait for.
+        # Not through the stream, whose buffer would keep the line, and fail again with the next.
         os.write(getattr(sys, Formatter.stream).fileno(), line.encode())
 
 
