@@ -142,8 +142,8 @@ class Database:
         group's refusal; then `Busy` is raised. Anything that `fn` raises rolls back. A COMMIT without an
         answer is never retried: its outcome is unknown, and `DatabaseUnavailable` says so.
 
-        `lock` is held from before the first attempt until after the last, see `Connection.begin`. What only looks
-        `may_be_late`; all else begins within BEGIN_SECONDS or not at all.
+        `lock` is held from before the first attempt until after the last, see `Connection.begin`. With it nothing
+        begins later than BEGIN_SECONDS, but what `may_be_late`, since it only looks.
         """
         deadline = math.inf if may_be_late else self.spent.began + BEGIN_SECONDS
         self.spent.transactions += 1
